@@ -1,0 +1,1 @@
+"""The outside world: configuration, storage, weights, logs. Knows neither torch nor Ray."""

@@ -1,0 +1,49 @@
+"""What can go wrong outside a photo.
+
+    DaguerreError
+    └── OperatorError          one clear line, a hint and exit code 2; never a traceback
+        ├── ConfigError        a config file, option or rule that cannot be used
+        ├── StorageError       a source or sink that cannot be reached or must not be used so
+        ├── WeightsError       a weights file that is missing, unknown or not what it should be
+        ├── ResourceError      pools that do not fit the cluster
+        └── RecipeError        a sink whose rows were made by another recipe
+
+A photo's fault is not in this tree: it is a value (``stages.photo.Fault``) that ends in the manifest.
+Our own faults are ordinary exceptions and end the job with their traceback.
+"""
+
+
+class DaguerreError(Exception):
+    """Base of every error that Daguerre raises on purpose."""
+
+
+class OperatorError(DaguerreError):
+    """Something that the operator can put right: says what, which and, as ``hint``, what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[type["OperatorError"], tuple[str, str]]:
+        return type(self), (self.message, self.hint)
+
+
+class ConfigError(OperatorError):
+    """A config file, option or rule that cannot be used."""
+
+
+class StorageError(OperatorError):
+    """A source or sink that cannot be reached, or must not be used as asked."""
+
+
+class WeightsError(OperatorError):
+    """A weights file that is missing, unknown, or not what its registry entry promises."""
+
+
+class ResourceError(OperatorError):
+    """Pools that ask for more than the cluster has."""
+
+
+class RecipeError(OperatorError):
+    """A sink that already holds rows made by another recipe."""

@@ -1,0 +1,1 @@
+"""How photos grow old: composable, seeded functions on float images."""

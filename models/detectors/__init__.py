@@ -1,0 +1,1 @@
+"""The registry: one file a detector, each defines ``DETECTOR`` (see ``models.detector``)."""

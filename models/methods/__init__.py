@@ -1,0 +1,1 @@
+"""The registry: one file a method, each defines ``METHOD`` (see ``models.method``)."""

@@ -1,0 +1,41 @@
+"""What a quality measure is, and the registry: every file in ``models/quality/`` that defines ``MEASURE``."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import quality
+
+
+@dataclass(frozen=True, slots=True)
+class QualityMeasure:
+    """One figure for one picture. ``measure`` takes (H, W, 3) uint8 RGB and returns a finite float.
+
+    ``better`` tells which way is better: "higher" or "lower".
+    """
+
+    name: str
+    summary: str
+    better: str
+    measure: Callable[[NDArray[np.uint8]], float]
+
+
+@cache
+def all_measures() -> dict[str, QualityMeasure]:
+    """Every measure by name, found in the folder ``models/quality``."""
+    found: dict[str, QualityMeasure] = {}
+    for module in sorted(pkgutil.iter_modules(quality.__path__), key=lambda module: module.name):
+        spec = getattr(importlib.import_module(f"{quality.__name__}.{module.name}"), "MEASURE", None)
+        if isinstance(spec, QualityMeasure):
+            found[spec.name] = spec
+    return found
+
+
+def measure(picture: NDArray[np.uint8]) -> dict[str, float]:
+    """Every measure of ``picture``, (H, W, 3) uint8 RGB, by name."""
+    return {name: spec.measure(picture) for name, spec in all_measures().items()}

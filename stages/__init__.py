@@ -1,0 +1,1 @@
+"""What happens to a photo: plain callables ``list[Photo] -> list[Photo]``, usable without Ray."""

@@ -1,0 +1,171 @@
+"""A photo on its way through the stages, its faces, and what can go wrong with either.
+
+All three are values: a stage returns changed copies (``dataclasses.replace``) and never writes into arrays that it was given
+(they may lie read-only in Ray's object store).
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from stages.imaging import Picture
+
+Pixels = NDArray[np.uint8]
+Matrix = NDArray[np.float64]
+
+
+class Status(StrEnum):
+    """What became of a photo. Every listed photo ends with exactly one."""
+
+    RESTORED = "restored"  # at least one face changed
+    UNCHANGED = "unchanged"  # faces, none changed, none failed
+    NO_FACE = "no_face"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class FaceStatus(StrEnum):
+    """What became of a face; ``FOUND`` only while the photo is on its way."""
+
+    FOUND = "found"
+    RESTORED = "restored"
+    LEFT = "left"  # a rule said so
+    REJECTED = "rejected"  # restored or measured, and found not fit to be pasted
+    FAILED = "failed"
+
+
+class FaultClass(StrEnum):
+    """The closed list of reasons for ``failed`` and ``skipped``."""
+
+    NOT_FOUND = "not_found"  # listed, but gone when it was read
+    DENIED = "denied"  # the store refuses to hand it out
+    STORAGE = "storage"  # the store failed, after all retries
+    EMPTY = "empty"  # zero bytes
+    NOT_AN_IMAGE = "not_an_image"  # an image's name, but not an image
+    TRUNCATED = "truncated"  # an image that ends early
+    CORRUPT = "corrupt"  # an image that cannot be decoded for another reason
+    TOO_LARGE = "too_large"  # more bytes or pixels than the config allows
+    WRONG_SIZE = "wrong_size"  # --aligned, and the file is not of the method's crop size
+    BAD_NAME = "bad_name"  # a name that cannot be written down
+    FACES = "faces"  # every face that should have been restored failed
+    UNSUPPORTED = "unsupported"  # a format that would not come out as it went in (skipped)
+    NOT_A_PHOTO = "not_a_photo"  # the name's ending is not an image's: never read (skipped)
+
+
+RETRYABLE = frozenset({FaultClass.NOT_FOUND, FaultClass.DENIED, FaultClass.STORAGE})
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a photo failed or was skipped: the stage, the class, one line for people, and how often it was tried."""
+
+    stage: str
+    kind: FaultClass
+    message: str
+    attempts: int = 1
+
+    @property
+    def retryable(self) -> bool:
+        return self.kind in RETRYABLE
+
+
+class PhotoFault(Exception):  # noqa: N818 - the field's word; caught at the stage's edge, it becomes a Fault
+    """Raised inside a stage for one photo; ``stages.stage.each`` turns it into the photo's ``Fault``."""
+
+    def __init__(self, kind: FaultClass, message: str, attempts: int = 1) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.attempts = attempts
+
+    def __reduce__(self) -> tuple[type["PhotoFault"], tuple[FaultClass, str, int]]:
+        return type(self), (self.kind, self.message, self.attempts)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a photo comes from, as the listing knows it without reading it.
+
+    ``path`` names the photo below its source's root ("albums/1927/12.jpg"); patterns match it and the result is named by it.
+    ``known_sha256`` is the content that the ledger already has for this URI: if the photo still has it, nothing is done.
+    ``target`` is the result's path below the sink's ``photos/``; ``changed_target`` replaces it by one with the content's hash.
+    """
+
+    uri: str
+    path: str
+    size: int | None = None
+    etag: str | None = None
+    mtime: datetime | None = None
+    known_sha256: str | None = None
+    target: str = ""
+    changed_target: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One face. Coordinates are pixels of the upright photo, (0, 0) the centre of its first pixel.
+
+    ``landmarks`` (5, 2) float64 or None; ``matrix`` (2, 3) float64 takes photo coordinates to crop coordinates;
+    ``side`` is the side of the crop's square in the photo. ``crop`` and ``restored`` are (S, S, 3) uint8 RGB.
+    """
+
+    index: int
+    box: tuple[float, float, float, float]
+    score: float
+    landmarks: Matrix | None = None
+    status: FaceStatus = FaceStatus.FOUND
+    reason: str = ""
+    method: str | None = None
+    rule: str | None = None
+    strength: float = 1.0
+    seed: int | None = None
+    side: float | None = None
+    matrix: Matrix | None = None
+    before: dict[str, float] = field(default_factory=dict[str, float])
+    after: dict[str, float] = field(default_factory=dict[str, float])
+    crop: Pixels | None = None
+    restored: Pixels | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """One photo from listing to manifest. ``status`` is None while there is still something to do.
+
+    ``data`` is the file, 1-D uint8. ``picture`` is the decoded file and ``pasted`` the same with its faces changed,
+    (H, W, 3) uint8 RGB upright; both live inside one chain of stages and never travel between processes.
+    """
+
+    source: Source
+    data: Pixels | None = None
+    bytes_read: int = 0
+    sha256: str | None = None
+    width: int | None = None
+    height: int | None = None
+    format: str | None = None
+    mode: str | None = None
+    faces: tuple[Face, ...] = ()
+    status: Status | None = None
+    renewed: bool = False
+    fault: Fault | None = None
+    before: dict[str, float] = field(default_factory=dict[str, float])
+    after: dict[str, float] = field(default_factory=dict[str, float])
+    result: str | None = None
+    result_sha256: str | None = None
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
+    picture: "Picture | None" = None
+    pasted: Pixels | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether later stages still have something to do."""
+        return self.status is None
+
+    def failed(self, fault: Fault) -> "Photo":
+        """This photo, ended by ``fault``; skipped if the fault's class is one that was never to be worked on."""
+        skipped = fault.kind in {FaultClass.UNSUPPORTED, FaultClass.NOT_A_PHOTO}
+        return replace(self, status=Status.SKIPPED if skipped else Status.FAILED, fault=fault)
