@@ -1,7 +1,7 @@
 """A photo on its way through the stages, its faces, and what can go wrong with either.
 
-All three are values: a stage returns changed copies (``dataclasses.replace``) and never writes into arrays that it was given
-(they may lie read-only in Ray's object store).
+All three are values: a stage returns changed copies (``dataclasses.replace``) and never writes into arrays that it was
+given (they may lie read-only in Ray's object store).
 """
 
 from dataclasses import dataclass, field, replace
@@ -48,10 +48,12 @@ class FaultClass(StrEnum):
     EMPTY = "empty"  # zero bytes
     NOT_AN_IMAGE = "not_an_image"  # an image's name, but not an image
     TRUNCATED = "truncated"  # an image that ends early
+    MISLABELLED = "mislabelled"  # an image of another format than its name says
     CORRUPT = "corrupt"  # an image that cannot be decoded for another reason
     TOO_LARGE = "too_large"  # more bytes or pixels than the config allows
     WRONG_SIZE = "wrong_size"  # --aligned, and the file is not of the method's crop size
     BAD_NAME = "bad_name"  # a name that cannot be written down
+    UNWRITABLE = "unwritable"  # the result cannot be encoded as the photo was
     FACES = "faces"  # every face that should have been restored failed
     UNSUPPORTED = "unsupported"  # a format that would not come out as it went in (skipped)
     NOT_A_PHOTO = "not_a_photo"  # the name's ending is not an image's: never read (skipped)
@@ -91,9 +93,10 @@ class PhotoFault(Exception):  # noqa: N818 - the field's word; caught at the sta
 class Source:
     """Where a photo comes from, as the listing knows it without reading it.
 
-    ``path`` names the photo below its source's root ("albums/1927/12.jpg"); patterns match it and the result is named by it.
-    ``known_sha256`` is the content that the ledger already has for this URI: if the photo still has it, nothing is done.
-    ``target`` is the result's path below the sink's ``photos/``; ``changed_target`` replaces it by one with the content's hash.
+    ``path`` names the photo below its source's root ("albums/1927/12.jpg"); patterns match it and the result is named
+    by it. ``previous_sha256`` is the content that the ledger has a row for, under this URI: if the photo still has it,
+    nothing is done, unless this is a ``retry``. ``target`` is the result's path below the sink's ``photos/`` for that
+    content.
     """
 
     uri: str
@@ -101,9 +104,9 @@ class Source:
     size: int | None = None
     etag: str | None = None
     mtime: datetime | None = None
-    known_sha256: str | None = None
+    previous_sha256: str | None = None
+    retry: bool = False
     target: str = ""
-    changed_target: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,208 @@
+"""The config: what a TOML file (and the command line on top of it) may say, with every default.
+
+Defaults never depend on the machine: the same file gives the same recipe everywhere.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from infra.errors import ConfigError
+from infra.storage import StorageOptions, absolute
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """Base of every table of the config: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Range(Section):
+    """An open range: ``above`` and ``below`` are excluded; None is no bound."""
+
+    above: float | None = None
+    below: float | None = None
+
+    def holds(self, value: float) -> bool:
+        return (self.above is None or value > self.above) and (self.below is None or value < self.below)
+
+
+class Rule(Section):
+    """``[[rules]]``: the first whose conditions all hold decides a face. ``use`` names a method of the config, or
+    "leave".
+
+    ``side`` is the side of the face's square in photo pixels, ``quality`` the measures of its crop, ``score`` the
+    detector's, ``path`` a list of patterns of which one must match the photo's path.
+    """
+
+    name: str
+    use: str
+    path: list[str] = []
+    side: Range = Range()
+    score: Range = Range()
+    quality: dict[str, Range] = {}
+    strength: Fraction | None = None
+
+
+class Leave(Section):
+    """``[leave]``: faces that are left alone whatever method a rule gives them.
+
+    ``larger_than`` is in crop sides (0: never); ``good`` is the quality that all must hold for "already good" (empty:
+    never).
+    """
+
+    larger_than: Annotated[float, Field(ge=0)] = 1.5
+    good: dict[str, Range] = {"sharpness": Range(above=0.75), "noise": Range(below=1.5), "blockiness": Range(below=0.1)}
+
+
+class Pool(Section):
+    """The actors of one step: CPUs and GPUs that each asks for, and how many there may be."""
+
+    cpus: Annotated[float, Field(gt=0)] = 0.25
+    gpus: Annotated[float, Field(ge=0)] = 0
+    min_size: Positive = 1
+    max_size: Positive = 1
+
+
+class Method(Section):
+    """``[methods.NAME]``: a method of the registry under a name of your own, with parameters and a pool."""
+
+    method: str
+    parameters: dict[str, Any] = {}
+    batch_size: Positive = 8
+    device: Literal["cpu", "cuda"] = "cpu"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    pool: Pool = Pool()
+
+
+class Detect(Section):
+    """``[detect]``: which detector, and which of its finds count as faces."""
+
+    detector: str = "yunet"
+    score: Fraction = 0.8
+    smallest: Annotated[float, Field(ge=0)] = 12
+    pyramid: list[Positive] = [1280, 640, 320, 160]
+
+
+class Paste(Section):
+    """``[paste]``: ``feather`` is the width of the mask's soft edge, as a share of the crop's side."""
+
+    feather: Annotated[float, Field(gt=0, le=0.5)] = 0.15
+
+
+class Read(Section):
+    """``[read]``: which of the listed files are photos, and how large they may be."""
+
+    include: list[str] = []
+    exclude: list[str] = []
+    root: str | None = None
+    max_bytes: Positive = 500_000_000
+    max_pixels: Positive = 250_000_000
+
+
+class Write(Section):
+    """``[write]``: what else is stored beside results."""
+
+    unchanged: Literal["skip", "copy"] = "skip"
+    keep: list[Literal["crops"]] = []
+
+
+class Run(Section):
+    """``[run]``: how the work is done. Nothing in here can change a pixel."""
+
+    ray: str | None = None
+    cpus: Positive | None = None
+    batch: Positive = 8
+    object_store_mb: Positive = 500
+    read_cpus: Annotated[float, Field(gt=0)] = 0.25
+    prepare: Pool = Pool()
+    finish: Pool = Pool()
+    part_rows: Positive = 1000
+    part_seconds: Annotated[float, Field(gt=0)] = 30
+    max_failed: str | None = None
+
+
+class Config(Section):
+    """The whole config."""
+
+    method: str = "classic"
+    methods: dict[str, Method] = {}
+    rules: list[Rule] = []
+    leave: Leave = Leave()
+    strength: Fraction = 1.0
+    seed: Annotated[int, Field(ge=0)] = 0
+    aligned: bool = False
+    detect: Detect = Detect()
+    paste: Paste = Paste()
+    read: Read = Read()
+    write: Write = Write()
+    run: Run = Run()
+    storage: StorageOptions = StorageOptions()
+    weights: str | None = None
+
+
+def load(path: Path | None, changes: Mapping[str, Any] | None = None) -> Config:
+    """The config in ``path`` (or the defaults), with ``changes`` by dotted key on top; local paths become absolute
+    URIs.
+    """
+    data = read_toml(path) if path else {}
+    for key, value in (changes or {}).items():
+        put(data, key.split("."), value)
+    where = str(path) if path else "the options"
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(*explain(error, where)) from None
+    weights = absolute(config.weights) if config.weights else None
+    return config.model_copy(update={"weights": weights})
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the config {path}: {error.strerror}", "check the path after --config") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}", "see examples/folder.toml") from None
+
+
+def put(data: dict[str, Any], keys: Sequence[str], value: object) -> None:
+    """Set a nested key."""
+    for key in keys[:-1]:
+        data = data.setdefault(key, {})
+    data[keys[-1]] = value
+
+
+def explain(error: ValidationError, where: str) -> tuple[str, str]:
+    """One line and a hint for the first thing that is wrong."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] != "extra_forbidden":
+        return f"{where}: {key}: {first['msg']}", "see docs/operations.md for every key and its range"
+    known = known_keys(Config, first["loc"][:-1])
+    near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+    return f"{where}: unknown key {key}", hint
+
+
+def known_keys(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
+    """The keys that may stand at ``loc`` below ``model``."""
+    for part in loc:
+        field = model.model_fields.get(str(part))
+        inner = next((kind for kind in sections(field.annotation)), None) if field else None
+        model = inner or model
+    return sorted(model.model_fields)
+
+
+def sections(annotation: object) -> list[type[BaseModel]]:
+    """The config tables inside a type annotation such as ``dict[str, Method]``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [kind for argument in get_args(annotation) for kind in sections(argument)]

@@ -1,0 +1,67 @@
+"""The flow, on one screen.
+
+    list -> read -> detect -> align -> restore (one actor pool a method, in series)
+         -> paste back -> score -> write -> manifest
+
+A row is a photo from end to end; its faces travel inside it. The driver lists, takes away what the ledger has, and
+publishes a manifest part after the results that it mentions (``pipeline.run``).
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, cast
+
+import pyarrow as pa
+import ray.data
+from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
+
+from infra.config import Pool
+from pipeline import chains
+from pipeline.columns import Columns
+from pipeline.job import Job
+from stages.photo import Photo, Source
+from stages.recipe import named
+
+
+def flow(job: Job, todo: Sequence[Source]) -> Dataset:
+    """Every photo of ``todo``, worked on and its result stored; comes back as rows for the manifest, in any order."""
+    pools, batch = job.config.run, job.config.run.batch
+    photos = ray.data.from_arrow(blocks(job, todo))
+    photos = photos.map_batches(
+        cast("Any", partial(read, job=job)),  # Ray types a batch as any of its formats
+        batch_size=batch,
+        batch_format="pyarrow",
+        compute=TaskPoolStrategy(1),
+        num_cpus=pools.read_cpus,
+    )
+    photos = add(photos, job, pools.prepare, batch, chains.prepare)
+    for name in job.recipe.methods:
+        photos = add(photos, job, named(job.config, name).pool, batch, partial(chains.restore, name=name))
+    return add(photos, job, pools.finish, batch, chains.finish, chains.LastChain)
+
+
+def add(
+    photos: Dataset, job: Job, pool: Pool, batch: int, build: chains.Build, chain: type[chains.Chain] = chains.Chain
+) -> Dataset:
+    """One more pool of actors, each of which builds its stages once."""
+    return photos.map_batches(
+        chain,
+        fn_constructor_args=(job, build),
+        batch_size=batch,
+        batch_format="pyarrow",
+        compute=ActorPoolStrategy(min_size=pool.min_size, max_size=pool.max_size),
+        num_cpus=pool.cpus,
+        num_gpus=pool.gpus,
+    )
+
+
+def read(table: pa.Table, job: Job) -> Iterator[pa.Table]:
+    """The read step as a task: it has nothing to load, so it needs no actor."""
+    yield from chains.Chain(job, chains.read)(table)
+
+
+def blocks(job: Job, todo: Sequence[Source]) -> list[pa.Table | bytes]:
+    """The work as small tables, one batch each."""
+    columns, batch = Columns(job.sizes), job.config.run.batch
+    starts = range(0, len(todo), batch)
+    return [columns.table([Photo(source) for source in todo[start : start + batch]]) for start in starts]

@@ -1,0 +1,66 @@
+"""The connection to Ray: an existing cluster, or one of this process's own on this machine."""
+
+import logging
+import os
+import tempfile
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+
+import ray
+from ray.data import DataContext
+
+from infra.config import Run
+from infra.errors import ResourceError
+
+BLOCK_BYTES = 32 * 2**20
+
+
+@contextmanager
+def connect(run: Run) -> Generator[Mapping[str, float]]:
+    """Connect for one run and yield the cluster's resources. A connection that is already there is used and left
+    alone.
+    """
+    ours = not ray.is_initialized()
+    with tempfile.TemporaryDirectory(prefix="daguerre-") as empty:
+        if ours:
+            start(run, empty)
+        try:
+            quiet()
+            yield ray.cluster_resources()
+        finally:
+            if ours:
+                ray.shutdown()
+
+
+def start(run: Run, empty: str) -> None:
+    """Ray puts the driver's folder first on each worker's path, where a folder ``models`` could shadow ours: give it
+    an empty one.
+    """
+    address = run.ray or os.environ.get("RAY_ADDRESS") or "local"
+    local = address == "local"
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    store = run.object_store_mb * 2**20 if local and run.object_store_mb else None
+    try:
+        ray.init(
+            address=address,
+            num_cpus=run.cpus if local else None,
+            object_store_memory=store,
+            include_dashboard=False if local else None,
+            runtime_env={"working_dir": empty},
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+        )
+    except ConnectionError as error:
+        raise ResourceError(
+            f"cannot reach the Ray cluster at {address}: {error}", "check run.ray or RAY_ADDRESS"
+        ) from None
+
+
+def quiet() -> None:
+    """Ray Data's own settings for this driver."""
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.target_max_block_size = BLOCK_BYTES
+    for name in ("ray.data", "ray.data._internal.execution"):
+        logging.getLogger(name).setLevel(logging.ERROR)

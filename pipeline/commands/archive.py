@@ -1,0 +1,111 @@
+"""``daguerre restore`` and ``daguerre plan``."""
+
+import sys
+
+from infra.config import Config
+from infra.errors import ConfigError
+from infra.storage import Storage, absolute
+from pipeline.commands.options import JobOptions
+from pipeline.exits import OK, SOME_FAILED, STOPPED, Exit
+from pipeline.job import Job, make_job
+from pipeline.ledger import Retry
+from pipeline.run import Outcome
+from pipeline.work import Trial
+from stages.photo import FaultClass, Status
+
+NO_OPTIONS = JobOptions()
+
+
+def restore(source: str, sink: str, options: JobOptions = NO_OPTIONS) -> Exit:
+    """Restore the faces of every photo in SOURCE that SINK does not hold yet.
+
+    Parameters
+    ----------
+    source
+        a folder, bucket prefix or photo; or a .parquet or .csv list with a "uri" column
+    sink
+        a folder or bucket prefix: results in photos/, rows in manifest/, run facts in runs/
+    """
+    from pipeline.run import restore as run
+
+    retry, trial = choice(options)
+    config = options.load()
+    check_places(config, source, sink)
+    job = make_job(source, sink, config, options.fetch)
+    outcome = run(job, retry, trial, options.new_recipe)
+    print("\n".join(summary(outcome)))
+    return exit_of(outcome)
+
+
+def plan(source: str, sink: str, options: JobOptions = NO_OPTIONS) -> Exit:
+    """Say what ``restore`` would do, and refuse what it would refuse. Reads no photo, writes nothing.
+
+    Parameters
+    ----------
+    source
+        as for restore
+    sink
+        as for restore
+    """
+    from pipeline.plan import describe
+
+    retry, trial = choice(options)
+    config = options.load()
+    check_places(config, source, sink)
+    job = make_job(source, sink, config, options.fetch)
+    print("\n".join(describe(job, retry, trial, options.new_recipe)))
+    return OK
+
+
+def choice(options: JobOptions) -> tuple[Retry, Trial]:
+    """Which photos, checked."""
+    known = [kind.value for kind in FaultClass]
+    for kind in options.retry:
+        if kind not in known:
+            raise ConfigError(f"--retry: there is no failure class {kind}", f"known: {', '.join(known)}")
+    for name, value in (("--limit", options.limit), ("--sample", options.sample)):
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} {value}: must be at least 1", "leave it out for the whole archive")
+    if options.limit is not None and options.sample is not None:
+        raise ConfigError("--limit and --sample exclude each other", "use one of them")
+    return Retry(options.retry_failed, frozenset(options.retry)), Trial(options.limit, options.sample)
+
+
+def check_places(config: Config, source: str, sink: str) -> None:
+    """The source must be there and the sink possible, before anything slow begins."""
+    storage = Storage(config.storage)
+    storage.check_source(absolute(source))
+    storage.check_sink(absolute(sink))
+
+
+def summary(outcome: Outcome) -> list[str]:
+    """What a run came to, in lines for people; the sum is checked here."""
+    counts, work, tally = outcome.counts, outcome.work, outcome.tally
+    parts = [f"{counts.get(status.value, 0)} {status.value}" for status in Status]
+    if outcome.unreached:
+        parts.append(f"{outcome.unreached} not reached")
+    lines = [f"{work.listed} listed = {' + '.join(parts)}"]
+    lines.append(f"{tally.total} worked on now, {work.done.total()} done before, {tally.source_bytes} bytes read")
+    if tally.faces:
+        lines.append("faces: " + ", ".join(f"{count} {status}" for status, count in sorted(tally.faces.items())))
+    lines += [f"failed: {count} {kind}" for kind, count in sorted(tally.failures.items())]
+    lines += vanished(work.vanished, outcome.job)
+    lines.append(f"{outcome.state} after {outcome.seconds:.1f} s: {outcome.job.sink} (run {outcome.job.run_id})")
+    return lines
+
+
+def vanished(uris: list[str], job: Job) -> list[str]:
+    if not uris:
+        return []
+    return [f"{len(uris)} photos of this sink are no longer in {job.source} (kept here), first {uris[0]}"]
+
+
+def exit_of(outcome: Outcome) -> Exit:
+    """The exit code of a run."""
+    if outcome.state == "interrupted":
+        raise KeyboardInterrupt
+    if outcome.state == "stopped":
+        limit = outcome.job.config.run.max_failed
+        print(f"error: stopped: more than {limit} of the photos failed", file=sys.stderr)
+        return STOPPED
+    return SOME_FAILED if outcome.tally.photos[Status.FAILED] else OK

@@ -1,0 +1,12 @@
+"""Exit codes, documented in docs/operations.md."""
+
+from typing import Final
+
+Exit = int
+
+OK: Final = 0
+BUG: Final = 1  # an exception of ours, with its traceback
+OPERATOR: Final = 2  # something to put right first: one line and a hint
+SOME_FAILED: Final = 3  # the run ended, some of the photos that it worked on failed
+STOPPED: Final = 4  # the failure limit stopped the run
+INTERRUPTED: Final = 130  # Ctrl-C or SIGTERM: what is done is published, the same command goes on

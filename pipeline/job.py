@@ -1,0 +1,69 @@
+"""A job, resolved once on the driver: everything that workers need, and nothing that depends on the machine."""
+
+import importlib.metadata
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+
+from infra.config import Config
+from infra.errors import StorageError
+from infra.storage import Storage, absolute, is_within
+from infra.weights import WeightStore, sha256
+from stages.imaging import Limits
+from stages.recipe import Recipe, checkpoints, resolve
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run. ``source`` and ``sink`` are absolute URIs; ``sink`` is the recipe's own folder where it has one."""
+
+    source: str
+    sink: str
+    config: Config
+    recipe: Recipe
+    run_id: str
+    weights: WeightStore
+
+    @cached_property
+    def storage(self) -> Storage:
+        return Storage(self.config.storage)
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.config.read.max_bytes, self.config.read.max_pixels)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The crop's side of every method."""
+        return {name: method.size for name, method in self.recipe.methods.items()}
+
+
+def make_job(source: str, sink: str, config: Config, fetch: bool = False) -> Job:
+    """Resolve a job. Raises ``OperatorError`` for whatever the operator must put right first."""
+    source, sink = absolute(source), absolute(sink)
+    check_apart(source, sink)
+    store = WeightStore.from_environment(Storage(config.storage), config.weights)
+    files = checkpoints(config)
+    if fetch:
+        for file in files:
+            store.fetch(file)
+    paths = store.require(files)
+    recipe = resolve(config, lambda file: sha256(paths[file.name]))
+    return Job(source, sink, config, recipe, new_run_id(), store)
+
+
+def check_apart(source: str, sink: str) -> None:
+    """Refuse a source and a sink that overlap: results would be taken for photos, or photos overwritten."""
+    if is_within(sink, source) or is_within(source, sink):
+        hint = "choose a sink outside of the source"
+        raise StorageError(f"source and sink overlap: {source} and {sink}", hint)
+
+
+def new_run_id() -> str:
+    """Sorts by time: ``20261121T090011Z-3f9a``."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+
+
+def code_version() -> str:
+    return importlib.metadata.version("daguerre")

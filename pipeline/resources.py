@@ -1,0 +1,42 @@
+"""Whether a job fits its cluster. Pools that do not fit hang for ever without a word, so this is asked first."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from infra.errors import ResourceError
+from pipeline.job import Job
+from stages.recipe import named
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What one step asks for at least: ``count`` actors or tasks of ``cpus`` and ``gpus`` each."""
+
+    step: str
+    count: int
+    cpus: float
+    gpus: float = 0
+
+
+def needs(job: Job) -> list[Need]:
+    """Every step of the flow, in order."""
+    run = job.config.run
+    methods = [(f"restore {name}", named(job.config, name).pool) for name in job.recipe.methods]
+    pools = [("prepare", run.prepare), *methods, ("finish", run.finish)]
+    return [Need("read", 1, run.read_cpus), *(Need(name, pool.min_size, pool.cpus, pool.gpus) for name, pool in pools)]
+
+
+def check_fits(job: Job, cluster: Mapping[str, float]) -> None:
+    """Raise ``ResourceError`` if the smallest pools and one read task together exceed the cluster."""
+    asked = needs(job)
+    for kind, unit, total in (
+        ("CPU", "cpus", sum(need.count * need.cpus for need in asked)),
+        ("GPU", "gpus", sum(need.count * need.gpus for need in asked)),
+    ):
+        there = cluster.get(kind, 0.0)
+        if total > there + 1e-9:
+            parts = ", ".join(
+                f"{need.step} {need.count * getattr(need, unit):g}" for need in asked if getattr(need, unit)
+            )
+            hint = f"lower {unit} or min_size of the pools in the config, or use a larger cluster"
+            raise ResourceError(f"the job needs {total:g} {kind}s, the cluster has {there:g} ({parts})", hint)

@@ -1,0 +1,115 @@
+"""Paste back: the photo plus the *change* of each face, inside the face's mask and nowhere else.
+
+    pasted = photo + strength * mask * warp(restored - crop)
+
+All crops were cut from the untouched photo. Where masks overlap their weights are normalised, so that the order of the
+faces does not matter. If a network changes nothing, the photo keeps its very bytes.
+"""
+
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.geometry import square, warp_back
+from stages.photo import Face, FaceStatus, Photo, Pixels
+from stages.stage import each
+
+Floats = NDArray[np.float32]
+A = TypeVar("A", Pixels, Floats)
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """One face's change in its window (x0, y0, x1, y1) of the photo: ``mask`` (h, w, 1) in [0, 1], ``change`` (h, w,
+    3) in levels, times mask.
+    """
+
+    window: tuple[int, int, int, int]
+    mask: Floats
+    change: Floats
+
+
+class Paste:
+    """Each open photo gets ``pasted``; photos without a restored face are left as they are."""
+
+    name = "paste"
+
+    def __init__(self, feather: float) -> None:
+        self.feather = feather
+
+    def __call__(self, photos: list[Photo]) -> list[Photo]:
+        return each(self.name, photos, self.paste)
+
+    def paste(self, photo: Photo) -> Photo:
+        faces = [face for face in photo.faces if face.status is FaceStatus.RESTORED]
+        if photo.picture is None or not faces:
+            return photo
+        patches = [patch for face in faces if (patch := make_patch(face, photo.picture.rgb, self.feather))]
+        return replace(photo, pasted=blend(photo.picture.rgb, patches))
+
+
+class Replace:
+    """In place of ``Paste`` where the photo is one aligned face: the restored crop is the result."""
+
+    name = "paste"
+
+    def __call__(self, photos: list[Photo]) -> list[Photo]:
+        return each(self.name, photos, self.replace)
+
+    def replace(self, photo: Photo) -> Photo:
+        restored = [face for face in photo.faces if face.status is FaceStatus.RESTORED]
+        if not restored:
+            return photo
+        face = restored[0]
+        if face.crop is None or face.restored is None:
+            return photo
+        change = (face.restored.astype(np.float32) - face.crop) * np.float32(face.strength)
+        return replace(photo, pasted=add(face.crop, change))
+
+
+def make_patch(face: Face, photo: Pixels, feather: float) -> Patch | None:
+    """The change of ``face`` as the photo will see it; None if its square lies outside."""
+    if face.crop is None or face.restored is None or face.matrix is None:
+        return None
+    size = face.crop.shape[0]
+    x0, y0, x1, y1 = square(face.matrix, size, photo.shape[1], photo.shape[0])
+    if x1 <= x0 or y1 <= y0:
+        return None
+    mask = soft_mask(size, feather)[..., None]
+    change = (face.restored.astype(np.float32) - face.crop) * mask * np.float32(face.strength)
+    warped = warp_back(np.concatenate([change, mask], axis=2), face.matrix, x0, y0, x1, y1)
+    return Patch((x0, y0, x1, y1), warped[..., 3:], warped[..., :3])
+
+
+def soft_mask(size: int, feather: float) -> Floats:
+    """The mask of a crop, (size, size) in [0, 1]: 1 inside, smoothly to 0 at the edge over ``feather`` of the side."""
+    distance = (np.minimum(np.arange(size), np.arange(size)[::-1]) / (feather * size)).clip(0, 1)
+    ramp = (distance * distance * (3 - 2 * distance)).astype(np.float32)
+    return np.outer(ramp, ramp)
+
+
+def blend(photo: Pixels, patches: list[Patch]) -> Pixels:
+    """``photo`` (H, W, 3) with all patches applied; outside their masks not a bit changes."""
+    total = np.zeros(photo.shape[:2] + (1,), np.float32) if len(patches) > 1 else None
+    for patch in patches:
+        if total is not None:
+            view(total, patch.window)[...] += patch.mask
+    pasted = photo.copy()
+    for patch in patches:
+        weight = np.float32(1) if total is None else np.maximum(view(total, patch.window), np.float32(1))
+        region = view(pasted, patch.window)
+        region[...] = add(region, (patch.change / weight).astype(np.float32))
+    return pasted
+
+
+def view(array: A, window: tuple[int, int, int, int]) -> A:
+    """The window (x0, y0, x1, y1) of an image."""
+    x0, y0, x1, y1 = window
+    return array[y0:y1, x0:x1]
+
+
+def add(pixels: Pixels, change: Floats) -> Pixels:
+    """``pixels`` plus ``change`` in levels, rounded, within 0..255."""
+    return np.rint(pixels + change).clip(0, 255).astype(np.uint8)

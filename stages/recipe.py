@@ -1,0 +1,211 @@
+"""The recipe: all that can change a pixel, resolved once on the driver, and its hash.
+
+Places, workers, batch sizes, devices and the code's commit are not in it. Each stage whose code can change a pixel has
+a version that is raised by hand.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from infra.config import Config, Leave, Method, Paste, Rule
+from infra.errors import ConfigError
+from models.checkpoint import Checkpoint, Dtype
+from models.detector import DetectorSettings, DetectorSpec, all_detectors
+from models.method import MethodSpec, Parameters, all_methods
+from models.quality_measure import all_measures
+
+STAGE_VERSIONS = {"decode": 1, "align": 1, "paste": 1, "encode": 1}
+LEAVE = "leave"
+Sha256 = Callable[[Checkpoint], str]
+
+
+class Part(BaseModel):
+    """Base of the recipe's parts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DetectRecipe(Part):
+    """The resolved detector."""
+
+    detector: str
+    version: int
+    score: float
+    smallest: float
+    pyramid: tuple[int, ...]
+    weights: dict[str, str]
+
+    @property
+    def spec(self) -> DetectorSpec:
+        return all_detectors()[self.detector]
+
+    @property
+    def settings(self) -> DetectorSettings:
+        return DetectorSettings(self.score, self.smallest, self.pyramid)
+
+
+class MethodRecipe(Part):
+    """A resolved method. ``parameters`` are complete: what was not said has its default."""
+
+    method: str
+    version: int
+    parameters: dict[str, Any]
+    dtype: Dtype
+    weights: dict[str, str]
+
+    @property
+    def spec(self) -> MethodSpec:
+        return all_methods()[self.method]
+
+    @property
+    def resolved(self) -> Parameters:
+        return self.spec.parameters.model_validate(self.parameters)
+
+    @property
+    def size(self) -> int:
+        return self.resolved.size
+
+
+class Recipe(Part):
+    """What is done to a photo, whole. ``methods`` holds those that a rule or the default can choose, and no others."""
+
+    stages: dict[str, int]
+    detect: DetectRecipe | None
+    default: str
+    methods: dict[str, MethodRecipe]
+    rules: tuple[Rule, ...]
+    leave: Leave | None
+    strength: float
+    seed: int
+    aligned: bool
+    paste: Paste | None
+    measures: tuple[str, ...]
+
+    @property
+    def hash(self) -> str:
+        """The first 16 hex digits of the SHA-256 of the recipe's canonical JSON."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """The SHA-256 of every weights file in use, by its name."""
+        parts: list[DetectRecipe | MethodRecipe] = [*self.methods.values(), *([self.detect] if self.detect else [])]
+        return {name: sha for part in parts for name, sha in sorted(part.weights.items())}
+
+
+def checkpoints(config: Config) -> list[Checkpoint]:
+    """Every weights file that a job with this config needs, once each."""
+    found = [] if config.aligned else [*detector_spec(config).checkpoints]
+    for name in reachable(config):
+        found += method_spec(name, named(config, name)).checkpoints
+    return list({checkpoint.name: checkpoint for checkpoint in found}.values())
+
+
+def resolve(config: Config, sha256: Sha256) -> Recipe:
+    """The recipe of a config. ``sha256`` gives the hash of a weights file that is present. Raises ``ConfigError``."""
+    check_rules(config)
+    return Recipe(
+        stages=STAGE_VERSIONS,
+        detect=None if config.aligned else resolve_detect(config, sha256),
+        default=config.method,
+        methods={name: resolve_method(name, named(config, name), sha256) for name in reachable(config)},
+        rules=tuple(config.rules),
+        leave=None if config.aligned else config.leave,
+        strength=config.strength,
+        seed=config.seed,
+        aligned=config.aligned,
+        paste=None if config.aligned else config.paste,
+        measures=tuple(all_measures()) if uses_quality(config) else (),
+    )
+
+
+def reachable(config: Config) -> list[str]:
+    """The methods that a rule or the default can choose, sorted."""
+    return sorted(({rule.use for rule in config.rules} | {config.method}) - {LEAVE})
+
+
+def named(config: Config, name: str) -> Method:
+    """The config's method of this name; a name of the registry stands for itself with its defaults."""
+    if name in config.methods:
+        return config.methods[name]
+    if name in all_methods():
+        return Method(method=name)
+    choices = ", ".join(sorted({*config.methods, *all_methods()}))
+    raise ConfigError(f"there is no method {name}", f"known: {choices}")
+
+
+def method_spec(name: str, method: Method) -> MethodSpec:
+    if method.method not in all_methods():
+        raise ConfigError(f"methods.{name}: there is no method {method.method}", f"known: {', '.join(all_methods())}")
+    return all_methods()[method.method]
+
+
+def detector_spec(config: Config) -> DetectorSpec:
+    if config.detect.detector not in all_detectors():
+        known = ", ".join(all_detectors())
+        raise ConfigError(f"there is no detector {config.detect.detector}", f"known: {known}")
+    return all_detectors()[config.detect.detector]
+
+
+def resolve_detect(config: Config, sha256: Sha256) -> DetectRecipe:
+    spec = detector_spec(config)
+    return DetectRecipe(
+        detector=spec.name,
+        version=spec.version,
+        score=config.detect.score,
+        smallest=config.detect.smallest,
+        pyramid=tuple(config.detect.pyramid),
+        weights=hashes(spec.checkpoints, sha256),
+    )
+
+
+def resolve_method(name: str, method: Method, sha256: Sha256) -> MethodRecipe:
+    spec = method_spec(name, method)
+    try:
+        parameters = spec.parameters.model_validate(method.parameters)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        known = ", ".join(spec.parameters.model_fields)
+        raise ConfigError(f"methods.{name}.parameters.{key}: {first['msg']}", f"{spec.name} knows: {known}") from None
+    return MethodRecipe(
+        method=spec.name,
+        version=spec.version,
+        parameters=parameters.model_dump(mode="json"),
+        dtype=method.dtype,
+        weights=hashes(spec.checkpoints, sha256),
+    )
+
+
+def hashes(files: Iterable[Checkpoint], sha256: Sha256) -> dict[str, str]:
+    return {file.name: sha256(file) for file in files}
+
+
+def uses_quality(config: Config) -> bool:
+    """Whether quality decides anything, so that the measures belong to the recipe."""
+    return bool(config.leave.good and not config.aligned) or any(rule.quality for rule in config.rules)
+
+
+def check_rules(config: Config) -> None:
+    """Refuse rules that name a measure that does not exist."""
+    used = {name for rule in config.rules for name in rule.quality} | set(config.leave.good)
+    unknown = sorted(used - set(all_measures()))
+    if unknown:
+        raise ConfigError(f"there is no quality measure {unknown[0]}", f"known: {', '.join(all_measures())}")
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """What differs between two recipes as JSON objects, a line each: ``detect.score: 0.8 -> 0.7``."""
+    lines: list[str] = []
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            lines += differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            lines.append(f"{prefix}{key}: {json.dumps(before)} -> {json.dumps(after)}")
+    return lines

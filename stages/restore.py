@@ -1,0 +1,69 @@
+"""Restore: one method, the faces of many photos in micro-batches."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from models.method import Restorer
+from stages.photo import Face, FaceStatus, Photo, Pixels
+from stages.stage import spent
+
+
+class Restore:
+    """Runs ``restorer`` on every crop that was cut for the method called ``method``.
+
+    A face whose result is not finite fails and is never pasted; an exception of the network is our bug and raises.
+    """
+
+    name = "restore"
+
+    def __init__(self, method: str, restorer: Restorer, batch_size: int, device: str = "cpu") -> None:
+        self.method = method
+        self.restorer = restorer
+        self.batch_size = batch_size
+        self.device = device
+
+    def __call__(self, photos: list[Photo]) -> list[Photo]:
+        waiting = [face for photo in photos for face in self.mine(photo)]
+        started = time.perf_counter()
+        done: list[Face] = []
+        for start in range(0, len(waiting), self.batch_size):
+            done += self.restore(waiting[start : start + self.batch_size])
+        share = (time.perf_counter() - started) / max(1, len(waiting))
+        results = iter(done)
+        return [self.with_results(photo, [next(results) for _ in self.mine(photo)], share) for photo in photos]
+
+    def mine(self, photo: Photo) -> list[Face]:
+        return [face for face in photo.faces if photo.open and face.method == self.method and face.crop is not None]
+
+    def with_results(self, photo: Photo, faces: Sequence[Face], share: float) -> Photo:
+        """``photo`` with its restored faces in their places, and their share of the batch's seconds."""
+        if not faces:
+            return photo
+        by_index = {face.index: face for face in faces}
+        changed = replace(photo, faces=tuple(by_index.get(face.index, face) for face in photo.faces))
+        return spent(changed, self.name, share * len(faces))
+
+    def restore(self, faces: Sequence[Face]) -> list[Face]:
+        """One micro-batch."""
+        crops = np.stack([face.crop for face in faces if face.crop is not None])
+        batch = torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous().to(self.device, torch.float32).div(255)
+        with torch.inference_mode():
+            restored = self.restorer.restore(batch, [face.seed or 0 for face in faces])
+        if restored.shape != batch.shape:
+            raise RuntimeError(f"{self.method} returned {tuple(restored.shape)} for {tuple(batch.shape)}")
+        finite = torch.isfinite(restored).flatten(1).all(1).tolist()
+        levels = (
+            restored.float().nan_to_num().clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).contiguous().cpu()
+        )
+        return [finished(face, ok, pixels) for face, ok, pixels in zip(faces, finite, levels.numpy(), strict=True)]
+
+
+def finished(face: Face, finite: bool, pixels: Pixels) -> Face:
+    """``face`` restored, or failed if the network gave numbers that are none."""
+    if not finite:
+        return replace(face, status=FaceStatus.FAILED, reason="the result is not finite", crop=None)
+    return replace(face, status=FaceStatus.RESTORED, restored=pixels)
