@@ -59,7 +59,11 @@ class Leave(Section):
     """
 
     larger_than: Annotated[float, Field(ge=0)] = 1.5
-    good: dict[str, Range] = {"sharpness": Range(above=0.75), "noise": Range(below=1.5), "blockiness": Range(below=0.1)}
+    good: dict[str, Range] = {
+        "sharpness": Range(above=0.64),
+        "noise": Range(above=0.5, below=1.2),  # below 0.5 compression has taken the texture away
+        "blockiness": Range(below=0.25),
+    }
 
 
 class Pool(Section):

@@ -2,6 +2,7 @@
 line and a hint.
 """
 
+import importlib.metadata
 import signal
 import sys
 from types import FrameType
@@ -14,18 +15,25 @@ from infra.logs import setup
 from infra.storage import StorageFault
 from pipeline.exits import INTERRUPTED, OPERATOR
 
+COMMANDS = {
+    "pipeline.commands.archive:restore": "Restore the faces of every photo that the sink does not hold yet.",
+    "pipeline.commands.archive:plan": "Say what restore would do, and refuse what it would refuse.",
+    "pipeline.commands.look:status": "Say what a sink holds: photos and faces by status, failures, runs.",
+    "pipeline.commands.look:report": "Write report.html and report.csv for a sink.",
+    "pipeline.commands.look:methods": "List the methods: papers, code, licences, weights.",
+    "pipeline.commands.weights:app": "List, fetch, add and verify the published weights files.",
+    "pipeline.commands.demo:demo": "Make a small archive with known truth, restore it and write its report.",
+}
+
 app = App(
     name="daguerre",
     help="Restore the faces in archives of old photos, straight from and to object storage.",
-    version_flags=["--version"],
+    help_format="plaintext",
+    version=lambda: importlib.metadata.version("daguerre"),
 )
-app.command("pipeline.commands.archive:restore")
-app.command("pipeline.commands.archive:plan")
-app.command("pipeline.commands.look:status")
-app.command("pipeline.commands.look:report")
-app.command("pipeline.commands.look:methods")
-app.command("pipeline.commands.demo:demo")
-app.command("pipeline.commands.weights:app", name="weights")
+for target, text in COMMANDS.items():
+    name = target.split(":")[1]
+    app.command(target, name="weights" if name == "app" else name, help=text)
 
 
 @app.meta.default

@@ -39,6 +39,7 @@ def start(run: Run, empty: str) -> None:
     address = run.ray or os.environ.get("RAY_ADDRESS") or "local"
     local = address == "local"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its core prints warnings about Ray Data's own actors
     store = run.object_store_mb * 2**20 if local and run.object_store_mb else None
     try:
         ray.init(

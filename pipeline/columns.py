@@ -29,6 +29,9 @@ TRANSIT = pa.schema(
 )
 
 
+NOBODY = Photo(Source("", ""))
+
+
 class Columns:
     """Turns photos into a table and back. ``sizes`` gives the crop's side of every method by its name."""
 
@@ -37,6 +40,8 @@ class Columns:
 
     def table(self, photos: Sequence[Photo], pixels: bool = True) -> pa.Table:
         """The photos as a table; without ``pixels`` only what the driver needs for the manifest."""
+        if not photos:  # Ray makes no empty tensor columns
+            return self.table([NOBODY], pixels).slice(0, 0)
         table = pa.Table.from_pylist([to_row(photo) for photo in photos], schema=TRANSIT)
         if not pixels:
             return table

@@ -4,7 +4,7 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -55,8 +55,18 @@ class Outcome:
         return self.work.listed - sum(self.counts.values())
 
 
-def restore(job: Job, retry: Retry, trial: Trial, new_recipe: bool = False, quiet: bool = False) -> Outcome:
-    """Work on everything that the ledger lacks and publish its rows and the run record."""
+Engine = Callable[[Outcome], Generator[pa.Table]]
+
+
+def restore(
+    job: Job,
+    retry: Retry,
+    trial: Trial,
+    new_recipe: bool = False,
+    quiet: bool = False,
+    engine: Engine | None = None,
+) -> Outcome:
+    """Work on everything that the ledger lacks, publish its rows and the run record. ``engine`` is Ray by default."""
     check_limit(job.config.run.max_failed)
     job, ledger = open_sink(job, new_recipe)
     job.storage.sweep(job.sink)
@@ -68,35 +78,38 @@ def restore(job: Job, retry: Retry, trial: Trial, new_recipe: bool = False, quie
     with closing(Publisher(job, ledger)) as publisher:
         skip(publisher, outcome)
         if work.todo:
-            work_through(publisher, outcome, quiet)
+            work_through(publisher, outcome, engine or on_ray, quiet)
     ledger.tidy()
     outcome.seconds = time.monotonic() - clock
     write_record(outcome, started)
     return outcome
 
 
-def work_through(publisher: "Publisher", outcome: Outcome, quiet: bool) -> None:
-    """Run the flow to its end, to the failure limit, or until the operator interrupts it."""
-    job, tally = outcome.job, outcome.tally
-    with connect(job.config.run) as cluster, Progress(len(outcome.work.todo), quiet) as progress:
-        check_fits(job, cluster)
-        outcome.machine = machine(cluster)
+def work_through(publisher: "Publisher", outcome: Outcome, engine: Engine, quiet: bool) -> None:
+    """Publish what the engine brings, to its end, to the failure limit, or until the operator interrupts it."""
+    tally, todo = outcome.tally, len(outcome.work.todo)
+    with Progress(todo, quiet) as progress, closing(engine(outcome)) as tables:
         try:
-            for table in rows(job, outcome.work):
+            for table in tables:
                 publisher.add(table)
                 tally.add(table, publisher.ledger.rows)
                 progress.show(tally)
-                if tally.over(job.config.run.max_failed, len(outcome.work.todo)):
+                if tally.over(outcome.job.config.run.max_failed, todo):
                     outcome.state = "stopped"
                     break
         except KeyboardInterrupt:
             outcome.state = "interrupted"
 
 
-def rows(job: Job, work: Work) -> Iterator[pa.Table]:
-    """The flow's rows as they come."""
-    for table in flow(job, work.todo).iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-        yield cast("pa.Table", table)
+def on_ray(outcome: Outcome) -> Generator[pa.Table]:
+    """The flow's rows as they come, from a cluster that the job fits."""
+    job = outcome.job
+    with connect(job.config.run) as cluster:
+        check_fits(job, cluster)
+        outcome.machine = machine(cluster)
+        photos = flow(job, outcome.work.todo)
+        for table in photos.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            yield cast("pa.Table", table)
 
 
 def skip(publisher: "Publisher", outcome: Outcome) -> None:

@@ -23,7 +23,7 @@ class Decode:
         return each(self.name, photos, self.decode)
 
     def decode(self, photo: Photo) -> Photo:
-        if photo.data is None or photo.renewed:
+        if photo.data is None:
             return photo
         picture = decode(photo.data, photo.source.path, self.limits)
         height, width = picture.rgb.shape[:2]

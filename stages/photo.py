@@ -166,7 +166,7 @@ class Photo:
     @property
     def open(self) -> bool:
         """Whether later stages still have something to do."""
-        return self.status is None
+        return self.status is None and not self.renewed
 
     def failed(self, fault: Fault) -> "Photo":
         """This photo, ended by ``fault``; skipped if the fault's class is one that was never to be worked on."""

@@ -18,4 +18,4 @@ class Release:
 
     def needed(self, photo: Photo) -> bool:
         waits = any(face.crop is not None for face in photo.faces)
-        return photo.open and not photo.renewed and (waits or self.keep_all)
+        return photo.open and (waits or self.keep_all)

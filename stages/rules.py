@@ -59,9 +59,11 @@ def too_large(recipe: Recipe, choice: Choice, face: Face) -> Choice | None:
 
 
 def already_good(recipe: Recipe, choice: Choice, face: Face) -> Choice | None:
-    """Leave a face that needs no restoration."""
+    """Leave a face that needs no restoration: good by its figures, and its crop no enlargement."""
     limits = recipe.leave.good if recipe.leave else {}
-    if not limits or not all(limit.holds(face.before[name]) for name, limit in limits.items()):
+    if not limits or not choice.method or (face.side or 0) < recipe.methods[choice.method].size:
+        return None
+    if not all(limit.holds(face.before[name]) for name, limit in limits.items()):
         return None
     figures = ", ".join(f"{name} {face.before[name]:.3g} ({told(limit)})" for name, limit in limits.items())
     return Choice(None, "already good", reason=figures)

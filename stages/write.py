@@ -20,7 +20,7 @@ class Conclude:
     name = "conclude"
 
     def __call__(self, photos: list[Photo]) -> list[Photo]:
-        return [conclude(photo) if photo.open and not photo.renewed else photo for photo in photos]
+        return [conclude(photo) if photo.open else photo for photo in photos]
 
 
 def conclude(photo: Photo) -> Photo:

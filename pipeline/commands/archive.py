@@ -16,7 +16,7 @@ from stages.photo import FaultClass, Status
 NO_OPTIONS = JobOptions()
 
 
-def restore(source: str, sink: str, options: JobOptions = NO_OPTIONS) -> Exit:
+def restore(source: str, sink: str, *, options: JobOptions = NO_OPTIONS) -> Exit:
     """Restore the faces of every photo in SOURCE that SINK does not hold yet.
 
     Parameters
@@ -37,7 +37,7 @@ def restore(source: str, sink: str, options: JobOptions = NO_OPTIONS) -> Exit:
     return exit_of(outcome)
 
 
-def plan(source: str, sink: str, options: JobOptions = NO_OPTIONS) -> Exit:
+def plan(source: str, sink: str, *, options: JobOptions = NO_OPTIONS) -> Exit:
     """Say what ``restore`` would do, and refuse what it would refuse. Reads no photo, writes nothing.
 
     Parameters

@@ -49,9 +49,7 @@ class JobOptions:
     keep: Annotated[list[Literal["crops"]], Parameter(group=SINK, negative=(), help="store crops and matrices")] = (
         field(default_factory=list[Literal["crops"]])
     )
-    new_recipe: Annotated[bool, Parameter(group=SINK, negative=(), help="work into recipes/<hash>/ of the sink")] = (
-        False
-    )
+    new_recipe: Annotated[bool, Parameter(group=SINK, negative=(), help="work into recipes/HASH/ of the sink")] = False
     max_failed: Annotated[str | None, Parameter(help='stop when more failed: "5%" or a number')] = None
     fetch: Annotated[bool, Parameter(negative=(), help="download missing weights first")] = False
 

@@ -1,0 +1,134 @@
+"""Classic: a baseline without weights. Denoise, deblur and, on request, raise local contrast.
+
+It invents no detail: what the damage has taken away stays away. It is the line that every network must beat.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import sqrt
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+
+from models.checkpoint import Device, Dtype
+from models.method import MethodSpec, Parameters
+from models.quality.noise import sigma_of
+from models.quality.sharpness import sharpness_of
+
+Plane = NDArray[np.float32]
+
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
+TEXTURE = 2.0  # grey levels that the noise estimate finds in clean faces
+PATCH, SEARCH = 7, 13  # sides of the windows of non-local means, in pixels
+NLM_GAIN = 2.0  # filter strength for each grey level of noise, at denoise = 1
+CHROMA_GAIN = 0.3  # blur of the colours in pixels for each grey level of noise, at denoise = 1
+SHARP = 0.5  # a face at least this sharp is not deblurred
+UNSHARP_SIGMA = 2.5 / 512  # of the crop's side
+CONTRAST_GAIN = 0.25
+CONTRAST_BAND = (4 / 512, 48 / 512)  # sigmas of the band that is raised, of the crop's side
+
+
+class ClassicParameters(Parameters):
+    """Strengths from 0 (off) to 1. The defaults gave the best mean PSNR on faces degraded by blur, grain and JPEG.
+
+    Local contrast is off by default: it can please the eye, but moves every tone away from the truth.
+    """
+
+    size: int = Field(default=512, ge=32, le=2048)
+    denoise: float = Field(default=0.5, ge=0, le=1)
+    deblur: float = Field(default=0.5, ge=0, le=1)
+    contrast: float = Field(default=0.0, ge=0, le=1)
+
+
+class Classic:
+    """The three steps, face by face on the CPU, so that a face comes out the same in any batch."""
+
+    def __init__(self, parameters: ClassicParameters) -> None:
+        self._parameters = parameters
+
+    def restore(self, crops: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
+        """See ``models.method.Restorer``. ``seeds`` is unused: nothing is drawn at random."""
+        faces = [self._restore(face.permute(1, 2, 0).cpu().numpy()) for face in crops]
+        if not faces:
+            return crops.clone()
+        return torch.from_numpy(np.stack(faces)).permute(0, 3, 1, 2).contiguous().to(crops.device)
+
+    def _restore(self, face: Plane) -> Plane:
+        """One face (S, S, 3) float32 RGB in [0, 1]. Colour is kept as the difference to the luma."""
+        luma = face @ LUMA
+        colour: Plane = np.subtract(face, luma[..., None], dtype=np.float32)
+        grain = noise_level(luma)
+        luma = denoise(luma, grain, self._parameters.denoise)
+        luma = deblur(luma, self._parameters.deblur)
+        luma = raise_contrast(luma, self._parameters.contrast)
+        colour = smooth_colour(colour, grain, self._parameters.denoise)
+        return np.clip(luma[..., None] + colour, 0, 1)
+
+
+def noise_level(luma: Plane) -> float:
+    """Standard deviation of the grain in ``luma`` (S, S) in [0, 1], in grey levels of 0 to 255.
+
+    It is estimated at half size, because JPEG removes the finest grain and leaves the coarser; averaging 2 x 2 pixels
+    halves white noise. What a clean face would give is taken off.
+    """
+    half = cv2.resize(luma, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.float64)
+    estimate = 2 * 255 * sigma_of(half)
+    return sqrt(max(estimate**2 - TEXTURE**2, 0.0))
+
+
+def denoise(luma: Plane, grain: float, strength: float) -> Plane:
+    """Non-local means on ``luma`` (S, S) in [0, 1] with ``grain`` in grey levels; the change is found in 8 bits.
+
+    Buades, Coll, Morel, "A non-local algorithm for image denoising", CVPR 2005.
+    """
+    if strength * grain == 0:
+        return luma
+    levels = np.rint(np.clip(luma, 0, 1) * 255).astype(np.uint8)
+    smooth = cv2.fastNlMeansDenoising(levels, None, NLM_GAIN * strength * grain, PATCH, SEARCH)
+    change: Plane = np.subtract(smooth, levels, dtype=np.float32)
+    return (luma + change / 255).astype(np.float32)
+
+
+def smooth_colour(colour: Plane, grain: float, strength: float) -> Plane:
+    """Gaussian blur of the colour differences (S, S, 3) as wide as ``grain``, in grey levels, asks for."""
+    if strength * grain == 0:
+        return colour
+    return cv2.GaussianBlur(colour, (0, 0), CHROMA_GAIN * strength * grain).astype(np.float32)
+
+
+def deblur(luma: Plane, strength: float) -> Plane:
+    """Unsharp mask on ``luma`` (S, S) in [0, 1], stronger the less sharp the face is, none where it is sharp."""
+    lack = min(max(2 * (1 - sharpness_of(luma) / SHARP), 0.0), 1.0) if strength else 0.0
+    if lack == 0:
+        return luma
+    blurred = cv2.GaussianBlur(luma, (0, 0), UNSHARP_SIGMA * luma.shape[0])
+    return (luma + np.float32(strength * lack) * (luma - blurred)).astype(np.float32)
+
+
+def raise_contrast(luma: Plane, strength: float) -> Plane:
+    """Raise the band of ``luma`` (S, S) between fine structure and overall shading."""
+    if strength == 0:
+        return luma
+    fine, coarse = (cv2.GaussianBlur(luma, (0, 0), sigma * luma.shape[0]) for sigma in CONTRAST_BAND)
+    return (luma + np.float32(CONTRAST_GAIN * strength) * (fine - coarse)).astype(np.float32)
+
+
+def _build(weights: Mapping[str, Path], parameters: Parameters, device: Device, dtype: Dtype) -> Classic:
+    return Classic(ClassicParameters.model_validate(parameters.model_dump()))
+
+
+METHOD = MethodSpec(
+    name="classic",
+    summary="Baseline without weights: non-local means, unsharp mask, local contrast on request; invents no detail",
+    paper="Buades, Coll, Morel: A non-local algorithm for image denoising, CVPR 2005",
+    code="https://github.com/opencv/opencv (fastNlMeansDenoising)",
+    licence="none (no weights)",
+    commercial=True,
+    template="ffhq",
+    parameters=ClassicParameters,
+    checkpoints=(),
+    build=_build,
+)

@@ -1,0 +1,132 @@
+"""``daguerre weights list | fetch | add | verify``."""
+
+from pathlib import Path
+
+from cyclopts import App
+
+from infra.archives import is_archive, members
+from infra.config import load
+from infra.errors import WeightsError
+from infra.storage import Storage
+from infra.weights import WeightStore
+from models.checkpoint import Checkpoint
+from models.checkpoint_file import CheckpointUnreadable, recognise
+from models.detector import all_detectors
+from models.method import all_methods
+from pipeline.exits import OK, OPERATOR, Exit
+
+app = App(name="weights", help="List, fetch, add and verify the published weights files.")
+
+
+def published() -> dict[str, Checkpoint]:
+    """Every weights file that a method or detector declares, by its name."""
+    specs = [*all_methods().values(), *all_detectors().values()]
+    return {file.name: file for spec in specs for file in spec.checkpoints}
+
+
+def used_by(name: str) -> str:
+    """The methods and detectors that need a file."""
+    specs = [*all_methods().values(), *all_detectors().values()]
+    return ", ".join(spec.name for spec in specs if any(file.name == name for file in spec.checkpoints))
+
+
+def open_store(config: Path | None) -> WeightStore:
+    settings = load(config)
+    return WeightStore.from_environment(Storage(settings.storage), settings.weights)
+
+
+@app.command(name="list")
+def list_(*, config: Path | None = None) -> Exit:
+    """List every known weights file: its state here, licence, size, hash and source.
+
+    Parameters
+    ----------
+    config
+        TOML file with the job's settings
+    """
+    files = published()
+    for name, state in open_store(config).verify(files.values()):
+        file = files[name]
+        print(f"{name}: {state}, for {used_by(name)}")
+        print(f"  licence  {file.licence}")
+        print(f"  size     {file.size if file.size is not None else 'unknown'}")
+        print(f"  sha256   {file.sha256 or 'unknown: pinned at the first fetch'}")
+        print(f"  source   {file.url or file.steps}")
+    return OK
+
+
+@app.command
+def fetch(*names: str, config: Path | None = None) -> Exit:
+    """Download weights files by name, or all that have a URL.
+
+    Parameters
+    ----------
+    names
+        the files' names, as ``weights list`` gives them
+    config
+        TOML file with the job's settings
+    """
+    files, store = published(), open_store(config)
+    unknown = sorted(set(names) - set(files))
+    if unknown:
+        raise WeightsError(f"there is no weights file {unknown[0]}", f"known: {', '.join(files)}")
+    for name in names or [name for name, file in files.items() if file.url]:
+        print(f"{name}: {store.fetch(files[name])}")
+    return OK
+
+
+@app.command
+def add(file: Path, *, config: Path | None = None) -> Exit:
+    """Take in a weights file, or an archive of several, that you already have: it is known by its hash or its tensors.
+
+    Parameters
+    ----------
+    file
+        a checkpoint (.pth .pt .ckpt .safetensors .npz .onnx), or a .zip or .tar archive of them
+    config
+        TOML file with the job's settings
+    """
+    if not file.is_file():
+        raise WeightsError(f"there is no file {file}", "check the path")
+    store = open_store(config)
+    taken = [name for part in parts(file) if (name := take(store, part))]
+    if not taken:
+        raise WeightsError(f"{file} holds no published weights that are known here", "daguerre weights list names them")
+    return OK
+
+
+def parts(file: Path):
+    """The file itself, or each file of an archive."""
+    return members(file) if is_archive(file) and not known(file) else iter([file])
+
+
+def take(store: WeightStore, path: Path) -> str | None:
+    """Add one file if it is known; say what happened."""
+    found = known(path)
+    if found is None:
+        print(f"{path.name}: not known")
+        return None
+    print(f"{path.name}: {found.name} -> {store.add(path, found)}")
+    return found.name
+
+
+def known(path: Path) -> Checkpoint | None:
+    try:
+        return recognise(path, published().values())
+    except CheckpointUnreadable:
+        return None
+
+
+@app.command
+def verify(*, config: Path | None = None) -> Exit:
+    """Check every weights file that is here against its published or pinned hash.
+
+    Parameters
+    ----------
+    config
+        TOML file with the job's settings
+    """
+    states = open_store(config).verify(published().values())
+    for name, state in states:
+        print(f"{name}: {state}")
+    return OPERATOR if any(state == "wrong" for _, state in states) else OK

@@ -1,0 +1,88 @@
+"""The baseline: better than its input on damaged faces, harmless on clean ones, and the same on every machine."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from skimage import data
+
+from models.methods.classic import Classic, ClassicParameters
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "classic.npz"
+Pixels = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def face() -> Pixels:
+    """A sharp face, (256, 256, 3) RGB: the astronaut's head."""
+    return cv2.resize(data.astronaut()[0:256, 96:352], (256, 256)).astype(np.uint8)
+
+
+def damaged(face: Pixels, blur: float, grain: float, quality: int) -> Pixels:
+    soft = cv2.GaussianBlur(face, (0, 0), blur).astype(np.float64)
+    noisy = soft + np.random.default_rng(7).normal(0, grain, (*face.shape[:2], 1))
+    rounded = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+    file = cv2.imencode(".jpg", rounded, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR), dtype=np.uint8)
+
+
+def restore(face: Pixels, parameters: ClassicParameters | None = None) -> NDArray[np.float32]:
+    tensor = torch.from_numpy(face.astype(np.float32) / 255).permute(2, 0, 1)[None]
+    restored = Classic(parameters or ClassicParameters(size=face.shape[0])).restore(tensor, [0])
+    return restored[0].permute(1, 2, 0).numpy()
+
+
+def psnr(one: NDArray[np.float32], other: Pixels) -> float:
+    return float(-10 * np.log10(np.mean((one - other / 255.0) ** 2) + 1e-12))
+
+
+@pytest.mark.parametrize(("blur", "grain", "quality"), [(1, 5, 70), (1, 12, 60), (2, 15, 50), (1.5, 10, 40)])
+def test_a_damaged_face_comes_nearer_to_the_truth(face: Pixels, blur: float, grain: float, quality: int) -> None:
+    photo = damaged(face, blur, grain, quality)
+    assert psnr(restore(photo), face) > psnr((photo / 255).astype(np.float32), face) + 0.2
+
+
+def test_a_clean_face_is_hardly_touched(face: Pixels) -> None:
+    assert psnr(restore(face), face) > 38
+
+
+def test_with_everything_off_nothing_changes(face: Pixels) -> None:
+    off = ClassicParameters(size=256, denoise=0, deblur=0, contrast=0)
+    np.testing.assert_allclose(restore(face, off), face / 255, atol=1e-6)
+
+
+def test_contrast_spreads_the_tones(face: Pixels) -> None:
+    raised = ClassicParameters(size=256, denoise=0, deblur=0, contrast=1)
+    assert restore(face, raised).std() > (face / 255).std()
+
+
+@pytest.mark.parametrize("level", [0, 100, 255])
+def test_a_flat_crop_stays_flat(level: int) -> None:
+    flat = np.full((64, 64, 3), level, dtype=np.uint8)
+    np.testing.assert_allclose(restore(flat), flat / 255, atol=1e-6)
+
+
+def test_a_grey_face_stays_grey(face: Pixels) -> None:
+    grey = np.repeat(face[..., :1], 3, axis=2)
+    restored = restore(damaged(grey, 1, 10, 90)[..., :1].repeat(3, axis=2))
+    assert np.ptp(restored, axis=2).max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["denoise", "deblur", "contrast"])
+def test_strengths_outside_their_range_are_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match=name):
+        ClassicParameters.model_validate({name: 1.5})
+
+
+def test_an_empty_batch_gives_an_empty_batch() -> None:
+    assert Classic(ClassicParameters()).restore(torch.zeros(0, 3, 64, 64), []).shape == (0, 3, 64, 64)
+
+
+def test_the_golden_crops_come_out_as_recorded() -> None:
+    with np.load(GOLDEN) as golden:
+        for crop, expected in zip(golden["input"], golden["output"], strict=True):
+            np.testing.assert_allclose(restore(crop), expected.astype(np.float32), rtol=0, atol=1 / 255)

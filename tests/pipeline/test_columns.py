@@ -1,0 +1,110 @@
+"""Photos to Arrow and back: nothing is lost, whatever mix of photos a block holds."""
+
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from pipeline.columns import TRANSIT, Columns
+from pipeline.manifest import SCHEMA
+from stages.photo import Face, FaceStatus, Fault, FaultClass, Photo, Source, Status
+
+RNG = np.random.default_rng(9)
+COLUMNS = Columns({"a": 8, "b": 16})
+SOURCE = Source(
+    "s3://bucket/x/1.jpg",
+    "x/1.jpg",
+    12,
+    "etag",
+    datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC),
+    previous_sha256="f" * 64,
+    retry=True,
+    target="x/1.jpg",
+)
+
+
+def face(index: int, method: str | None, status: FaceStatus, size: int = 8) -> Face:
+    has_crop = method is not None and status is not FaceStatus.FAILED
+    pixels = RNG.integers(0, 256, (2, size, size, 3), dtype=np.uint8)
+    return Face(
+        index,
+        (1.5, -2.0, 30.25, 41.0),
+        0.875,
+        RNG.normal(size=(5, 2)) if index else None,
+        status,
+        "why",
+        method,
+        "rule",
+        0.5,
+        2**62 + index,
+        77.5,
+        RNG.normal(size=(2, 3)),
+        {"sharpness": 0.25, "noise": 3.0},
+        {"noise": 1.0},
+        pixels[0] if has_crop else None,
+        pixels[1] if status is FaceStatus.RESTORED else None,
+    )
+
+
+PHOTOS = [
+    Photo(SOURCE, data=np.frombuffer(b"file", np.uint8), bytes_read=4, sha256="0" * 64),
+    Photo(SOURCE).failed(Fault("read", FaultClass.STORAGE, "busy", 11)),
+    Photo(SOURCE, renewed=True, sha256="f" * 64),
+    Photo(
+        SOURCE,
+        data=RNG.integers(0, 256, 1000, dtype=np.uint8),
+        sha256="1" * 64,
+        width=10,
+        height=20,
+        format="PNG",
+        mode="RGB",
+        faces=(
+            face(0, "a", FaceStatus.FOUND),
+            face(1, "b", FaceStatus.RESTORED, 16),
+            face(2, "a", FaceStatus.FAILED),
+            face(3, None, FaceStatus.LEFT),
+            face(4, "a", FaceStatus.RESTORED),
+        ),
+        seconds={"read": 0.5},
+    ),
+    Photo(SOURCE, status=Status.RESTORED, result="s3://b/r", result_sha256="2" * 64, before={"noise": 2.0}, after={}),
+]
+
+
+def assert_same(left: Photo, right: Photo) -> None:
+    assert replace(left, data=None, faces=()) == replace(right, data=None, faces=())
+    np.testing.assert_array_equal(left.data, right.data)
+    assert len(left.faces) == len(right.faces)
+    for one, other in zip(left.faces, right.faces, strict=True):
+        for field in fields(Face):
+            np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name), err_msg=field.name)
+
+
+@pytest.mark.parametrize("photos", [PHOTOS, PHOTOS[:1], PHOTOS[1:2], PHOTOS[3:4], [PHOTOS[3]] * 3, []])
+def test_photos_come_back_as_they_were(photos: list[Photo]) -> None:
+    back = COLUMNS.photos(COLUMNS.table(photos))
+    assert len(back) == len(photos)
+    for before, after in zip(photos, back, strict=True):
+        assert_same(before, after)
+
+
+def test_blocks_may_be_joined_and_cut() -> None:
+    import pyarrow as pa
+
+    table = pa.concat_tables([COLUMNS.table(PHOTOS[:2]), COLUMNS.table(PHOTOS[2:])])
+    back = COLUMNS.photos(table.slice(1, 3))
+    for before, after in zip(PHOTOS[1:4], back, strict=True):
+        assert_same(before, after)
+
+
+def test_pixels_come_back_without_a_copy_and_read_only() -> None:
+    back = COLUMNS.photos(COLUMNS.table(PHOTOS))[3]
+    assert back.data is not None
+    assert not back.data.flags.owndata
+
+
+def test_columns_never_depend_on_the_data() -> None:
+    assert COLUMNS.table([]).schema == COLUMNS.table(PHOTOS).schema
+    assert COLUMNS.table(PHOTOS, pixels=False).schema == TRANSIT
+    assert TRANSIT.names[: len(SCHEMA.names)] == SCHEMA.names

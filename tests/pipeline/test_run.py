@@ -1,0 +1,243 @@
+"""The whole flow on a real Ray: what a sink holds after one run, and after the next."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from infra.errors import RecipeError, ResourceError, StorageError
+from infra.storage import Storage
+from pipeline.ledger import Retry, read_manifest
+from pipeline.run import Outcome
+from pipeline.work import Trial
+
+Restoring = Callable[..., Outcome]
+VOLATILE = {"run_id", "seconds", "mtime", "etag", "uri", "result_uri"}
+
+
+def rows(sink: Path | str) -> dict[str, dict[str, Any]]:
+    tables = list(read_manifest(Storage(), str(sink) if "://" in str(sink) else f"file://{sink}"))
+    found = [row for table in tables for row in table.to_pylist()]
+    assert len({row["uri"] for row in found}) == len(found)
+    return {row["path"]: row for row in found}
+
+
+def stable(sink: Path | str) -> dict[str, dict[str, Any]]:
+    """Rows without what differs from run to run and from place to place."""
+    return {path: {key: row[key] for key in row if key not in VOLATILE} for path, row in rows(sink).items()}
+
+
+def results(sink: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(sink)): path.read_bytes() for path in (sink / "photos").rglob("*") if path.is_file()}
+
+
+def test_every_file_ends_with_one_status_and_its_reason(
+    archive: Path, tmp_path: Path, run: Restoring, run_on_ray: Restoring
+) -> None:
+    sink = tmp_path / "out"
+    outcome = run_on_ray(archive, sink)
+    assert outcome.counts == {"restored": 2, "no_face": 1, "failed": 2, "skipped": 2}
+    assert outcome.work.listed == sum(outcome.counts.values()) == 7
+    found = rows(sink)
+    assert {path: (row["status"], row["error"] and row["error"]["class"]) for path, row in found.items()} == {
+        "a.png": ("restored", None),
+        "albums/b c.jpg": ("restored", None),
+        "albums/blue.png": ("no_face", None),
+        "broken.jpg": ("failed", "truncated"),
+        "empty.jpg": ("failed", "empty"),
+        "deep.png": ("skipped", "unsupported"),
+        "notes.txt": ("skipped", "not_a_photo"),
+    }
+    assert set(results(sink)) == {"photos/a.png", "photos/albums/b c.jpg"}
+    assert found["notes.txt"]["sha256"] is None
+    check_row_of_a_restored_photo(found["a.png"], sink, outcome)
+    check_record(sink, outcome)
+    assert not list(sink.rglob("*.tmp"))
+    run(archive, tmp_path / "plain")
+    assert stable(tmp_path / "plain") == stable(sink)
+    assert results(tmp_path / "plain") == results(sink)
+
+
+def check_row_of_a_restored_photo(row: dict[str, Any], sink: Path, outcome: Outcome) -> None:
+    face = row["faces"][0]
+    assert row["result_uri"] == f"file://{sink}/photos/a.png"
+    assert (row["width"], row["height"], row["format"]) == (240, 240, "PNG")
+    assert (row["run_id"], row["recipe"]) == (outcome.job.run_id, outcome.job.recipe.hash)
+    assert (face["status"], face["method"], face["rule"]) == ("restored", "classic", "default")
+    assert set(dict(face["before"])) == set(dict(face["after"])) == set(dict(row["before"])) == set(dict(row["after"]))
+    assert {"read", "decode", "detect", "align", "restore", "paste", "score", "write"} == set(dict(row["seconds"]))
+
+
+def check_record(sink: Path, outcome: Outcome) -> None:
+    record = json.loads((sink / "runs" / f"{outcome.job.run_id}.json").read_text())
+    assert record["state"] == "finished"
+    assert record["failures"] == {"truncated": 1, "empty": 1}
+    assert record["source_bytes"] == outcome.tally.source_bytes > 0
+
+
+def test_pixels_outside_the_faces_squares_are_the_photos_own(archive: Path, tmp_path: Path, run: Restoring) -> None:
+    from stages.geometry import square
+
+    sink = tmp_path / "out"
+    run(archive, sink, trial=Trial(limit=1))
+    row = rows(sink)["a.png"]
+    before, after = (np.asarray(Image.open(path)) for path in (archive / "a.png", sink / "photos" / "a.png"))
+    outside = np.ones(before.shape[:2], bool)
+    for face in row["faces"]:
+        x0, y0, x1, y1 = square(np.array(face["affine"]).reshape(2, 3), 512, before.shape[1], before.shape[0])
+        outside[y0:y1, x0:x1] = False
+    assert outside.any()
+    np.testing.assert_array_equal(after[outside], before[outside])
+    assert (after[~outside] != before[~outside]).mean() > 0.1
+
+
+def test_a_second_run_reads_nothing_and_a_changed_archive_only_what_changed(
+    archive: Path, tmp_path: Path, run: Restoring
+) -> None:
+    sink = tmp_path / "out"
+    run(archive, sink)
+    first, published = stable(sink), results(sink)
+
+    again = run(archive, sink)
+    assert (again.tally.total, again.tally.source_bytes) == (0, 0)
+    assert again.counts == {"restored": 2, "no_face": 1, "failed": 2, "skipped": 2}
+    assert stable(sink) == first
+
+    os.utime(archive / "a.png", (1, 1))  # touched: same content
+    Image.new("RGB", (30, 30), "red").save(archive / "new.png")
+    changed = Image.open(archive / "albums" / "b c.jpg").rotate(3)
+    changed.save(archive / "albums" / "b c.jpg", quality=90)
+    (archive / "albums" / "blue.png").unlink()
+    third = run(archive, sink)
+    assert third.tally.renewed == Counter({"restored": 1})
+    assert third.tally.photos.total() == 2
+    assert third.work.vanished == [f"file://{archive}/albums/blue.png"]
+    after = rows(sink)
+    assert after["a.png"]["mtime"].timestamp() == 1
+    assert after["a.png"]["result_sha256"] == first["a.png"]["result_sha256"]
+    assert after["albums/blue.png"]["status"] == "no_face"
+    target = f"albums/b c~{after['albums/b c.jpg']['sha256'][:8]}.jpg"
+    assert after["albums/b c.jpg"]["result_uri"] == f"file://{sink}/photos/{target}"
+    assert {name: results(sink)[name] for name in published} == published
+    assert run(archive, sink).tally.total == 0
+
+
+def test_failed_photos_are_tried_again_on_request_alone(archive: Path, tmp_path: Path, run: Restoring) -> None:
+    sink = tmp_path / "out"
+    run(archive, sink)
+    assert run(archive, sink, retry=Retry(classes=frozenset({"truncated"}))).tally.failures == {"truncated": 1}
+    assert run(archive, sink, retry=Retry(all=True)).tally.failures == {"truncated": 1, "empty": 1}
+    assert rows(sink)["broken.jpg"]["status"] == "failed"
+
+
+def test_a_trial_is_part_of_the_full_run(archive: Path, tmp_path: Path, run: Restoring) -> None:
+    sink = tmp_path / "out"
+    assert run(archive, sink, trial=Trial(limit=2)).work.listed == 2
+    assert run(archive, sink, trial=Trial(sample=3)).work.listed == 3
+    full = run(archive, sink)
+    assert full.work.done.total() + full.tally.total == 7
+    assert full.work.done.total() >= 3
+    assert len(rows(sink)) == 7
+
+
+def test_another_recipe_stops_and_works_beside_on_request(archive: Path, tmp_path: Path, run: Restoring) -> None:
+    sink = tmp_path / "out"
+    run(archive, sink)
+    with pytest.raises(RecipeError, match=r"strength: 1\.0 -> 0\.5"):
+        run(archive, sink, strength=0.5)
+    beside = run(archive, sink, strength=0.5, new_recipe=True)
+    assert beside.job.sink == f"file://{sink}/recipes/{beside.job.recipe.hash}"
+    assert beside.tally.total == 7
+    assert run(archive, sink, strength=0.5, new_recipe=True).tally.total == 0
+
+
+def test_a_row_is_published_only_after_its_result(archive: Path, tmp_path: Path, run: Restoring) -> None:
+    sink = tmp_path / "out"
+    run(archive, sink, run={"batch": 1, "part_rows": 1})
+    parts = sorted((sink / "manifest").glob("*.parquet"))
+    assert len(parts) > 3
+    for part in parts:
+        for row in pq.read_table(part).to_pylist():
+            if row["result_uri"]:
+                result = Path(row["result_uri"].removeprefix("file://"))
+                assert result.stat().st_mtime_ns <= part.stat().st_mtime_ns
+
+
+def test_parts_have_one_schema_whatever_is_in_them(archive: Path, tmp_path: Path, run: Restoring) -> None:
+    sink = tmp_path / "out"
+    run(archive, sink, run={"batch": 1, "part_rows": 1})
+    tables = [pq.read_table(part) for part in (sink / "manifest").glob("*.parquet")]
+    assert pa.concat_tables(tables).num_rows == 7
+
+
+def test_methods_are_chosen_by_rule_and_every_face_says_which(
+    archive: Path, tmp_path: Path, run_on_ray: Restoring
+) -> None:
+    portraits = {"small": {"method": "classic", "parameters": {"size": 256}}, "large": {"method": "classic"}}
+    rules = [{"name": "small faces", "use": "small", "side": {"below": 160}}]
+    outcome = run_on_ray(
+        archive, tmp_path / "out", methods=portraits, rules=rules, method="large", write={"keep": ["crops"]}
+    )
+    chosen = {
+        path: (row["faces"][0]["method"], row["faces"][0]["rule"])
+        for path, row in rows(tmp_path / "out").items()
+        if row["faces"]
+    }
+    assert chosen == {"a.png": ("small", "small faces"), "albums/b c.jpg": ("large", "default")}
+    assert sorted(outcome.job.recipe.methods) == ["large", "small"]
+    assert Image.open(tmp_path / "out" / "crops" / "a.png.0.restored.png").size == (256, 256)
+    assert Image.open(tmp_path / "out" / "crops" / "albums" / "b c.jpg.0.input.png").size == (512, 512)
+    assert json.loads((tmp_path / "out" / "crops" / "a.png.0.json").read_text())["method"] == "small"
+
+
+def test_unchanged_photos_are_copied_byte_for_byte_on_request(archive: Path, tmp_path: Path, run: Restoring) -> None:
+    sink = tmp_path / "out"
+    run(archive, sink)
+    assert not (sink / "photos" / "albums" / "blue.png").exists()
+    run(archive, sink, write={"unchanged": "copy"})
+    assert (sink / "photos" / "albums" / "blue.png").read_bytes() == (archive / "albums" / "blue.png").read_bytes()
+    assert run(archive, sink, write={"unchanged": "copy"}).tally.total == 0
+
+
+def test_aligned_faces_need_no_detector_and_keep_their_names(tmp_path: Path, run: Restoring) -> None:
+    root = tmp_path / "crops"
+    root.mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(root / "0001.png")
+    Image.fromarray(noise[:200]).save(root / "0002.png")
+    methods = {"classic": {"method": "classic", "parameters": {"size": 256}}}
+    outcome = run(root, tmp_path / "out", aligned=True, methods=methods)
+    assert outcome.tally.failures == {"wrong_size": 1}
+    assert (np.asarray(Image.open(tmp_path / "out" / "photos" / "0001.png")) != noise).any()
+
+
+def test_a_run_over_the_failure_limit_stops_and_says_so(archive: Path, tmp_path: Path, run: Restoring) -> None:
+    for index in range(12):
+        (archive / f"bad{index}.jpg").write_bytes(b"text")
+    outcome = run(archive, tmp_path / "out", run={"batch": 1, "max_failed": "2"})
+    assert outcome.state == "stopped"
+    assert outcome.unreached > 0
+    assert len(rows(tmp_path / "out")) == outcome.work.listed - outcome.unreached
+
+
+def test_pools_that_do_not_fit_are_refused(archive: Path, tmp_path: Path, run_on_ray: Restoring) -> None:
+    with pytest.raises(ResourceError, match=r"needs 3\.5 CPUs, the cluster has 2"):
+        run_on_ray(
+            archive,
+            tmp_path / "out",
+            run={"prepare": {"cpus": 1.5, "min_size": 2, "max_size": 2}, "read_cpus": 0.1, "finish": {"cpus": 0.15}},
+        )
+
+
+def test_overlapping_places_are_refused(archive: Path, run: Restoring) -> None:
+    for sink in (archive, archive / "out", archive.parent):
+        with pytest.raises(StorageError, match="overlap"):
+            run(archive, sink)

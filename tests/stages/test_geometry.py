@@ -1,0 +1,111 @@
+"""Where a face lies, cutting crops and warping them back."""
+
+import math
+
+import numpy as np
+import pytest
+
+from stages.geometry import cut, from_box, inverse, scale_of, similarity, square, template, warp_back
+from stages.photo import Matrix
+
+RNG = np.random.default_rng(3)
+
+
+def turned(scale: float, degrees: float, x: float, y: float) -> Matrix:
+    a, b = scale * math.cos(math.radians(degrees)), scale * math.sin(math.radians(degrees))
+    return np.array([[a, -b, x], [b, a, y]])
+
+
+def smooth(height: int, width: int) -> np.ndarray:
+    y, x = np.mgrid[:height, :width].astype(float)
+    waves = [np.sin(x / 17) + np.cos(y / 13), np.sin((x + y) / 23), np.cos((x - 2 * y) / 31)]
+    return np.stack([127 + 60 * wave for wave in waves], -1).round().clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("scale", "degrees"), [(0.2, 0), (1.7, 180), (3.0, -37), (0.9, 91)])
+def test_the_similarity_of_moved_points_is_the_move(scale: float, degrees: float) -> None:
+    matrix = turned(scale, degrees, -40, 77)
+    points = RNG.uniform(0, 500, (5, 2))
+    found = similarity(points, points @ matrix[:, :2].T + matrix[:, 2])
+    np.testing.assert_allclose(found, matrix, atol=1e-9)
+    assert scale_of(found) == pytest.approx(scale)
+
+
+def test_the_similarity_never_mirrors() -> None:
+    points = template("ffhq", 512)
+    found = similarity(points * [-1, 1], points)
+    assert np.linalg.det(found[:, :2]) > 0
+
+
+def test_the_similarity_is_the_least_squares_one() -> None:
+    points, target = RNG.uniform(0, 100, (5, 2)), RNG.uniform(0, 100, (5, 2))
+    best = similarity(points, target)
+
+    def error(matrix: Matrix) -> float:
+        return float(((points @ matrix[:, :2].T + matrix[:, 2] - target) ** 2).sum())
+
+    for _ in range(200):
+        step = RNG.normal(0, 0.01, 4)
+        a, b, x, y = best[0, 0] + step[0], best[1, 0] + step[1], best[0, 2] + step[2], best[1, 2] + step[3]
+        assert error(best) <= error(np.array([[a, -b, x], [b, a, y]])) + 1e-9
+
+
+def test_templates_are_the_published_ones_and_scale() -> None:
+    np.testing.assert_allclose(template("arcface", 512)[0], [202.04068, 242.88396], atol=1e-4)
+    np.testing.assert_allclose(template("arcface", 512)[4], [300.89112, 366.33631], atol=1e-4)
+    np.testing.assert_allclose(template("ffhq", 256) * 2, template("ffhq", 512))
+
+
+def test_an_unmoved_crop_is_the_photo_itself() -> None:
+    photo = smooth(64, 64)
+    np.testing.assert_array_equal(cut(photo, np.eye(2, 3), 64), photo)
+    np.testing.assert_array_equal(cut(photo, np.array([[1.0, 0, -10], [0, 1, -20]]), 16), photo[20:36, 10:26])
+
+
+@pytest.mark.parametrize("scale", [0.13, 0.5, 0.77, 1.0, 2.6])
+def test_a_crop_shows_the_photo_where_the_matrix_says(scale: float) -> None:
+    photo = smooth(900, 1100)
+    matrix = turned(scale, 21, 0, 0)
+    centre = matrix[:, :2] @ [550, 450]
+    matrix[:, 2] = 32 - centre
+    crop = cut(photo, matrix, 64)
+    back = inverse(matrix)
+    points = RNG.integers(8, 56, (50, 2))
+    there = (points @ back[:, :2].T + back[:, 2]).round().astype(int)
+    differences = np.abs(crop[points[:, 1], points[:, 0]].astype(int) - photo[there[:, 1], there[:, 0]])
+    assert differences.max() < 14
+
+
+def test_a_crop_past_the_border_mirrors_the_photo() -> None:
+    photo = smooth(50, 50)
+    crop = cut(photo, np.array([[1.0, 0, 20], [0, 1, 20]]), 64)
+    np.testing.assert_array_equal(crop[20:, 20:], photo[:44, :44])
+    np.testing.assert_array_equal(crop[20:, 19], photo[:44, 1])
+
+
+@pytest.mark.parametrize("place", [(-4000.0, 0.0), (9000.0, 9000.0)])
+def test_a_crop_wholly_outside_is_still_a_crop(place: tuple[float, float]) -> None:
+    matrix = np.array([[1.0, 0, place[0]], [0, 1, place[1]]])
+    assert cut(smooth(50, 50), matrix, 64).shape == (64, 64, 3)
+    x0, y0, x1, y1 = square(matrix, 64, 50, 50)
+    assert x1 <= x0 or y1 <= y0
+
+
+@pytest.mark.parametrize("scale", [0.4, 1.0, 3.1, 11.0])
+def test_what_is_warped_back_lies_where_it_was_cut(scale: float) -> None:
+    photo = smooth(400, 400)
+    matrix = turned(scale, -14, 0, 0)
+    matrix[:, 2] = 128 - matrix[:, :2] @ [200, 200]
+    crop = cut(photo, matrix, 256).astype(np.float32)
+    back = warp_back(crop, matrix, 0, 0, 400, 400)
+    reach = int(80 / scale) if scale > 1 else 80
+    middle = np.s_[200 - reach // 2 : 200 + reach // 2, 200 - reach // 2 : 200 + reach // 2]
+    assert np.abs(back[middle] - photo[middle]).mean() < 2.5
+
+
+def test_a_box_alone_gives_an_upright_crop_around_it() -> None:
+    matrix = from_box((100.0, 120.0, 60.0, 60.0), 512)
+    corners = np.array([[100, 120], [159, 179]]) @ matrix[:, :2].T + matrix[:, 2]
+    assert scale_of(matrix) == pytest.approx(294 / 60)
+    assert (corners > 50).all()
+    assert (corners < 470).all()

@@ -1,0 +1,119 @@
+"""Paste back: the change of each face, inside its mask and nowhere else."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from stages.geometry import cut, square
+from stages.imaging import Encoding, Picture
+from stages.paste import Paste, Replace, make_patch, soft_mask
+from stages.photo import Face, FaceStatus, Matrix, Photo, Pixels, Source
+
+RNG = np.random.default_rng(11)
+NOISE = RNG.integers(0, 256, (300, 400, 3), dtype=np.uint8)
+
+
+def face(photo: Pixels, matrix: Matrix, change: float, size: int = 64, index: int = 0, strength: float = 1.0) -> Face:
+    crop = cut(photo, matrix, size)
+    restored = (crop.astype(float) + change).clip(0, 255).astype(np.uint8)
+    return Face(
+        index,
+        (0, 0, 1, 1),
+        1.0,
+        None,
+        FaceStatus.RESTORED,
+        matrix=matrix,
+        crop=crop,
+        restored=restored,
+        strength=strength,
+    )
+
+
+def pasted(photo: Pixels, *faces: Face) -> Pixels:
+    picture = Picture(photo, None, False, Encoding("PNG", "RGB"))
+    result = Paste(0.15)([Photo(Source("file:///a.png", "a.png"), picture=picture, faces=faces)])[0].pasted
+    assert result is not None
+    return result
+
+
+def at(x: float, y: float, scale: float, size: int = 64) -> Matrix:
+    """The upright crop whose square's centre is at (x, y)."""
+    return np.array([[scale, 0, size / 2 - scale * x], [0, scale, size / 2 - scale * y]])
+
+
+@pytest.mark.parametrize("scale", [0.31, 1.0, 4.7])
+def test_an_unchanged_crop_leaves_every_pixel(scale: float) -> None:
+    np.testing.assert_array_equal(pasted(NOISE, face(NOISE, at(190.3, 140.8, scale), 0)), NOISE)
+
+
+@pytest.mark.parametrize("scale", [0.31, 1.0, 4.7])
+def test_nothing_changes_outside_the_square(scale: float) -> None:
+    matrix = at(190.3, 140.8, scale)
+    result = pasted(NOISE, face(NOISE, matrix, 60))
+    x0, y0, x1, y1 = square(matrix, 64, 400, 300)
+    outside = np.ones((300, 400), bool)
+    outside[y0:y1, x0:x1] = False
+    np.testing.assert_array_equal(result[outside], NOISE[outside])
+    assert (result != NOISE).any()
+
+
+def test_the_middle_of_a_face_takes_the_whole_change() -> None:
+    grey = np.full((200, 200, 3), 100, np.uint8)
+    result = pasted(grey, face(grey, at(100, 100, 1.0), 40))
+    assert (result[95:105, 95:105] == 140).all()
+
+
+def test_strength_scales_the_change() -> None:
+    grey = np.full((200, 200, 3), 100, np.uint8)
+    result = pasted(grey, face(grey, at(100, 100, 1.0), 40, strength=0.25))
+    assert (result[95:105, 95:105] == 110).all()
+
+
+def test_the_order_of_overlapping_faces_does_not_matter_and_changes_do_not_add_up() -> None:
+    grey = np.full((200, 200, 3), 100, np.uint8)
+    left, right = face(grey, at(90, 100, 1.0), 40), face(grey, at(110, 100, 1.0), 40, index=1)
+    one, other = pasted(grey, left, right), pasted(grey, right, left)
+    assert np.abs(one.astype(int) - other).max() <= 1
+    assert one.max() <= 141
+
+
+def test_a_face_over_the_border_is_pasted_as_far_as_it_goes() -> None:
+    result = pasted(NOISE, face(NOISE, at(2, 3, 1.0), 50))
+    assert (result[:10, :10] != NOISE[:10, :10]).any()
+    np.testing.assert_array_equal(result[60:], NOISE[60:])
+
+
+def test_a_face_outside_has_no_patch() -> None:
+    assert make_patch(face(NOISE, at(-500, 0, 1.0), 10), NOISE, 0.15) is None
+
+
+def test_the_input_is_never_written_to() -> None:
+    frozen = NOISE.copy()
+    frozen.setflags(write=False)
+    pasted(frozen, face(frozen, at(100, 100, 1.0), 20))
+
+
+def test_the_mask_is_one_inside_and_zero_at_the_edge() -> None:
+    mask = soft_mask(512, 0.15)
+    assert mask[256, 256] == 1
+    assert not mask[0].any()
+    assert not mask[:, -1].any()
+    np.testing.assert_array_equal(mask, mask[::-1, ::-1])
+
+
+def test_a_face_that_was_not_restored_is_not_pasted() -> None:
+    failed = replace(face(NOISE, at(100, 100, 1.0), 50), status=FaceStatus.FAILED)
+    picture = Picture(NOISE, None, False, Encoding("PNG", "RGB"))
+    photo = Paste(0.15)([Photo(Source("file:///a.png", "a.png"), picture=picture, faces=(failed,))])[0]
+    assert photo.pasted is None
+
+
+def test_an_aligned_face_is_replaced_as_a_whole() -> None:
+    crop = NOISE[:64, :64]
+    whole = face(crop, np.eye(2, 3), 30)
+    picture = Picture(crop, None, False, Encoding("PNG", "RGB"))
+    photo = Replace()([Photo(Source("file:///a.png", "a.png"), picture=picture, faces=(whole,))])[0]
+    assert whole.restored is not None
+    assert photo.pasted is not None
+    np.testing.assert_array_equal(photo.pasted, whole.restored)

@@ -1,0 +1,90 @@
+"""The recipe: all that can change a pixel, and nothing else."""
+
+from typing import Any
+
+import pytest
+
+from infra.config import Config
+from infra.errors import ConfigError
+from stages.recipe import Recipe, checkpoints, differences, resolve
+
+
+def recipe(sha256: str = "a" * 64, **settings: Any) -> Recipe:
+    return resolve(Config.model_validate(settings), lambda file: sha256)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"run": {"batch": 3, "cpus": 7, "part_rows": 5}},
+        {"run": {"prepare": {"max_size": 4}}},
+        {"write": {"unchanged": "copy", "keep": ["crops"]}},
+        {"read": {"include": ["*.png"], "max_pixels": 5}},
+        {"methods": {"classic": {"method": "classic", "batch_size": 3, "device": "cuda"}}},
+        {"methods": {"unused": {"method": "classic", "parameters": {"size": 256}}}},
+        {"storage": {"endpoint_url": "http://127.0.0.1:1"}},
+        {"weights": "/elsewhere"},
+    ],
+)
+def test_what_changes_no_pixel_changes_no_recipe(settings: dict[str, Any]) -> None:
+    assert recipe(**settings).hash == recipe().hash
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"strength": 0.5},
+        {"seed": 1},
+        {"aligned": True},
+        {"detect": {"score": 0.7}},
+        {"detect": {"detector": "cascade"}},
+        {"detect": {"pyramid": [640]}},
+        {"paste": {"feather": 0.2}},
+        {"leave": {"larger_than": 2}},
+        {"rules": [{"name": "none", "use": "leave", "path": ["a/**"]}]},
+        {"methods": {"classic": {"method": "classic", "parameters": {"size": 256}}}},
+        {"methods": {"classic": {"method": "classic", "dtype": "bfloat16"}}},
+    ],
+)
+def test_what_can_change_a_pixel_changes_the_recipe(settings: dict[str, Any]) -> None:
+    assert recipe(**settings).hash != recipe().hash
+
+
+def test_other_weights_are_another_recipe() -> None:
+    assert recipe("b" * 64).hash != recipe().hash
+
+
+def test_saying_a_default_is_the_same_as_not_saying_it() -> None:
+    spoken = {"method": "classic", "parameters": {"size": 512}}
+    assert recipe(strength=1.0, methods={"classic": spoken}).hash == recipe().hash
+
+
+def test_only_methods_that_a_rule_can_choose_are_in_it() -> None:
+    small = {"method": "classic", "parameters": {"size": 256}}
+    chosen = recipe(methods={"small": small, "unused": small}, rules=[{"name": "all", "use": "small"}])
+    assert sorted(chosen.methods) == ["classic", "small"]
+
+
+def test_an_aligned_job_needs_no_detector() -> None:
+    config = Config(aligned=True)
+    assert checkpoints(config) == []
+    assert recipe(aligned=True).detect is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": "clasic"}, "there is no method clasic"),
+        ({"detect": {"detector": "haar"}}, "there is no detector haar"),
+        ({"methods": {"classic": {"method": "classic", "parameters": {"sise": 3}}}}, "methods.classic.parameters.sise"),
+        ({"leave": {"good": {"beauty": {"above": 1}}}}, "there is no quality measure beauty"),
+    ],
+)
+def test_what_does_not_exist_is_refused_by_name(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        recipe(**settings)
+
+
+def test_differences_name_the_keys() -> None:
+    old, new = recipe().model_dump(mode="json"), recipe(detect={"score": 0.7}).model_dump(mode="json")
+    assert differences(old, new) == ["detect.score: 0.8 -> 0.7"]

@@ -1,0 +1,95 @@
+"""Restore: one method, the faces of many photos in micro-batches."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from stages.photo import Face, FaceStatus, Photo, Source, Status
+from stages.restore import Restore
+
+RNG = np.random.default_rng(5)
+
+
+class Brighter:
+    """Adds the last digit of the face's seed, in levels, and remembers its batches."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def restore(self, crops: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
+        self.batches.append(len(crops))
+        return crops + torch.tensor([seed % 10 / 255 for seed in seeds]).view(-1, 1, 1, 1)
+
+
+class Broken:
+    def restore(self, crops: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
+        bad = torch.tensor([seed % 2 == 1 for seed in seeds]).view(-1, 1, 1, 1)
+        return torch.where(bad, torch.nan, crops)
+
+
+def photo(*seeds: int, method: str = "m") -> Photo:
+    faces = [
+        Face(
+            index,
+            (0, 0, 1, 1),
+            1.0,
+            method=method,
+            seed=seed,
+            crop=RNG.integers(0, 200, (8, 8, 3), dtype=np.uint8),
+        )
+        for index, seed in enumerate(seeds)
+    ]
+    return Photo(Source("file:///a.png", "a.png"), faces=tuple(faces))
+
+
+def test_faces_of_many_photos_share_micro_batches_and_get_their_own_seeds() -> None:
+    network = Brighter()
+    photos = Restore("m", network, 4)([photo(1, 2, 3), photo(), photo(4, 5, 6)])
+    assert network.batches == [4, 2]
+    for done in photos:
+        for face in done.faces:
+            assert face.status is FaceStatus.RESTORED
+            assert face.crop is not None
+            assert face.restored is not None
+            np.testing.assert_array_equal(face.restored, face.crop + (face.seed or 0) % 10)
+
+
+def test_a_batch_does_not_change_a_face() -> None:
+    photos = [photo(1, 2), photo(3)]
+    together = Restore("m", Brighter(), 8)(photos)
+    alone = [Restore("m", Brighter(), 1)([one])[0] for one in photos]
+    for left, right in zip(together, alone, strict=True):
+        for one, other in zip(left.faces, right.faces, strict=True):
+            np.testing.assert_array_equal(one.restored, other.restored)
+
+
+def test_a_face_that_is_not_finite_fails_and_its_neighbours_do_not() -> None:
+    done = Restore("m", Broken(), 8)([photo(1, 2)])[0]
+    assert [face.status for face in done.faces] == [FaceStatus.FAILED, FaceStatus.RESTORED]
+    assert done.faces[0].restored is None
+    assert done.faces[0].reason == "the result is not finite"
+
+
+def test_faces_of_other_methods_and_ended_photos_are_left_alone() -> None:
+    network = Brighter()
+    photos = [photo(1, method="other"), replace(photo(1), status=Status.FAILED)]
+    assert Restore("m", network, 8)(photos) == photos
+    assert network.batches == []
+
+
+def test_a_network_of_the_wrong_shape_is_our_bug() -> None:
+    class Wrong:
+        def restore(self, crops: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
+            return crops[:, :1]
+
+    with pytest.raises(RuntimeError, match="m returned"):
+        Restore("m", Wrong(), 8)([photo(1)])
+
+
+def test_seconds_are_shared_out() -> None:
+    done = Restore("m", Brighter(), 8)([photo(1, 2, 3), photo(4), photo()])
+    assert done[0].seconds["restore"] == pytest.approx(3 * done[1].seconds["restore"])
+    assert "restore" not in done[2].seconds
