@@ -61,7 +61,7 @@ class Leave(Section):
     larger_than: Annotated[float, Field(ge=0)] = 1.5
     good: dict[str, Range] = {
         "sharpness": Range(above=0.64),
-        "noise": Range(above=0.5, below=1.2),  # below 0.5 compression has taken the texture away
+        "noise": Range(above=0.6, below=1.2),  # below 0.6 compression has taken the texture away
         "blockiness": Range(below=0.25),
     }
 

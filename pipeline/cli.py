@@ -29,11 +29,15 @@ app = App(
     name="daguerre",
     help="Restore the faces in archives of old photos, straight from and to object storage.",
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,
     version=lambda: importlib.metadata.version("daguerre"),
 )
 for target, text in COMMANDS.items():
     name = target.split(":")[1]
     app.command(target, name="weights" if name == "app" else name, help=text)
+
+
+app.meta.suppress_keyboard_interrupt = False
 
 
 @app.meta.default

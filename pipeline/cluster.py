@@ -2,7 +2,9 @@
 
 import logging
 import os
+import signal
 import tempfile
+import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
@@ -41,6 +43,7 @@ def start(run: Run, empty: str) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its core prints warnings about Ray Data's own actors
     store = run.object_store_mb * 2**20 if local and run.object_store_mb else None
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             address=address,
@@ -55,6 +58,8 @@ def start(run: Run, empty: str) -> None:
         raise ResourceError(
             f"cannot reach the Ray cluster at {address}: {error}", "check run.ray or RAY_ADDRESS"
         ) from None
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray takes SIGTERM for itself, and leaves at once
 
 
 def quiet() -> None:

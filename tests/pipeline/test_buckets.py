@@ -1,0 +1,65 @@
+"""The same job from bucket to bucket: the same bytes, and a second run that asks for no photo."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from infra.storage import Storage
+from pipeline.run import Outcome
+from tests.object_store import ObjectStore
+from tests.pipeline.test_run import results, stable
+
+Restoring = Callable[..., Outcome]
+
+
+def upload(archive: Path, store: ObjectStore) -> str:
+    files = [path for path in archive.rglob("*") if path.is_file()]
+    return store.bucket({str(path.relative_to(archive)): path.read_bytes() for path in files})
+
+
+def test_buckets_give_the_bytes_that_folders_give(
+    archive: Path, tmp_path: Path, run: Restoring, object_store: ObjectStore
+) -> None:
+    source, sink = upload(archive, object_store), object_store.bucket()
+    run(archive, tmp_path / "out")
+    run(source, f"{sink}/restored")
+    storage = Storage()
+    stored = {entry.path: storage.read(entry.uri) for entry in storage.list(f"{sink}/restored/photos")}
+    assert {f"photos/{path}": data for path, data in stored.items()} == results(tmp_path / "out")
+    assert stable(f"{sink}/restored") == stable(tmp_path / "out")
+
+
+def test_a_second_run_asks_for_listings_and_the_manifest_alone(
+    archive: Path, run: Restoring, object_store: ObjectStore
+) -> None:
+    source, sink = upload(archive, object_store), object_store.bucket()
+    run(source, sink)
+    parts = len(list(Storage().list(f"{sink}/manifest")))
+    object_store.reset()
+    again = run(source, sink)
+    assert again.tally.source_bytes == again.tally.total == 0
+    assert object_store.counts["GET"] == parts
+    assert object_store.counts["PUT"] == 1  # the run record
+    assert object_store.counts["HEAD"] <= 1
+
+
+def test_a_store_that_is_busy_and_cuts_bodies_changes_nothing(
+    archive: Path, tmp_path: Path, run: Restoring, object_store: ObjectStore
+) -> None:
+    source, sink = upload(archive, object_store), object_store.bucket()
+    run(archive, tmp_path / "out")
+    object_store.busy = object_store.cut = 0.2
+    outcome = run(source, sink)
+    object_store.busy = object_store.cut = 0.0
+    assert outcome.counts == {"restored": 2, "no_face": 1, "failed": 2, "skipped": 2}
+    assert stable(sink) == stable(tmp_path / "out")
+
+
+def test_workers_reach_a_bucket_by_the_config_alone(
+    archive: Path, tmp_path: Path, run_on_ray: Restoring, object_store: ObjectStore
+) -> None:
+    source, sink = upload(archive, object_store), object_store.bucket()
+    access = {"endpoint_url": object_store.url, "key": "test", "secret": "test", "region": "us-east-1"}
+    outcome = run_on_ray(source, sink, storage=access)
+    assert outcome.counts == {"restored": 2, "no_face": 1, "failed": 2, "skipped": 2}
+    record = Storage().read(f"{sink}/runs/{outcome.job.run_id}.json")
+    assert b"secret" not in record
