@@ -8,7 +8,7 @@ run that replaces rows rewrites the older parts without them afterwards, so that
 import io
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -117,7 +117,7 @@ class Ledger:
         gone = 0
         for name, uris in sorted(self.stale.items()):
             table = self.part(name)
-            kept = table.filter(pa.array([uri not in uris for uri in table.column("uri").to_pylist()], pa.bool_()))
+            kept = without(table, uris)
             uri = f"{self.sink}/manifest/{name}"
             if kept.num_rows:
                 self.storage.write(uri, parquet(kept))
@@ -187,7 +187,16 @@ def parquet(table: pa.Table) -> bytes:
     return out.getvalue()
 
 
-def read_manifest(storage: Storage, sink: str) -> Iterable[pa.Table]:
-    """Every part of a sink's manifest, whole, one at a time."""
+def read_manifest(storage: Storage, sink: str) -> Iterator[pa.Table]:
+    """Every part of a sink's manifest, one at a time, without the rows that later parts replaced."""
+    stale = load(storage, sink).stale
     for name in part_names(storage, sink):
-        yield pq.read_table(io.BytesIO(storage.read(f"{sink}/manifest/{name}")))
+        table = pq.read_table(io.BytesIO(storage.read(f"{sink}/manifest/{name}")))
+        yield without(table, stale[name])
+
+
+def without(table: pa.Table, uris: set[str]) -> pa.Table:
+    """``table`` without the rows of ``uris``."""
+    if not uris:
+        return table
+    return table.filter(pa.array([uri not in uris for uri in table.column("uri").to_pylist()], pa.bool_()))

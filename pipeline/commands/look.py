@@ -1,9 +1,8 @@
 """``daguerre status``, ``report`` and ``methods``: commands that only look."""
 
-import json
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -24,6 +23,7 @@ def status(sink: str, *, config: Path | None = None) -> Exit:
         TOML file with the job's settings, for the store's endpoint
     """
     from pipeline.ledger import read_manifest
+    from pipeline.reporting import run_records
 
     storage, root = opened(sink, load(config))
     photos, faces, failures, recipes = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
@@ -104,14 +104,6 @@ def opened(sink: str, config: Config) -> tuple[Storage, str]:
     if not storage.is_folder(f"{root}/manifest"):
         raise StorageError(f"{root} holds no manifest", "give the sink of a finished or running restore")
     return storage, root
-
-
-def run_records(storage: Storage, root: str) -> list[dict[str, Any]]:
-    """The sink's run records, oldest first."""
-    if not storage.is_folder(f"{root}/runs"):
-        return []
-    names = sorted(entry.uri for entry in storage.list(f"{root}/runs") if entry.path.endswith(".json"))
-    return [json.loads(storage.read(uri)) for uri in names]
 
 
 def counted(counts: Counter[str]) -> str:
