@@ -7,9 +7,10 @@ import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from infra.errors import ConfigError
 from infra.storage import StorageOptions, absolute
@@ -74,6 +75,13 @@ class Pool(Section):
     min_size: Positive = 1
     max_size: Positive = 1
 
+    @model_validator(mode="after")
+    def ordered(self) -> "Pool":
+        """The smallest size is at most the largest."""
+        if self.min_size > self.max_size:
+            raise PydanticCustomError("pool_size", "min_size is larger than max_size")
+        return self
+
 
 class Method(Section):
     """``[methods.NAME]``: a method of the registry under a name of your own, with parameters and a pool."""
@@ -84,6 +92,13 @@ class Method(Section):
     device: Literal["cpu", "cuda"] = "cpu"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     pool: Pool = Pool()
+
+    @model_validator(mode="after")
+    def has_its_device(self) -> "Method":
+        """A method on a GPU asks Ray for one."""
+        if self.device == "cuda" and not self.pool.gpus:
+            raise PydanticCustomError("device", "device is cuda, but pool.gpus is 0")
+        return self
 
 
 class Detect(Section):
@@ -180,7 +195,10 @@ def read_toml(path: Path) -> dict[str, Any]:
 def put(data: dict[str, Any], keys: Sequence[str], value: object) -> None:
     """Set a nested key."""
     for key in keys[:-1]:
-        data = data.setdefault(key, {})
+        inner = data.setdefault(key, {})
+        if not isinstance(inner, dict):
+            return  # no table: the check that follows says so
+        data = cast("dict[str, Any]", inner)
     data[keys[-1]] = value
 
 

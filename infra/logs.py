@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from pydantic import SecretStr
+
 OURS = ("pipeline", "stages", "models", "infra")
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "_ray_timestamp_ns"}
 SIGNED = re.compile(
@@ -29,11 +31,24 @@ def setup(json_logs: bool, verbose: bool, secrets: Iterable[str] = ()) -> None:
         logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
+def hide(*secrets: SecretStr | None) -> None:
+    """Take secrets that only the config knows out of all that is logged from now on."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, PlainLines | JsonLines):
+            handler.formatter.redact.add(secret.get_secret_value() for secret in secrets if secret)
+
+
 class Redactor:
     """Takes known secrets, signatures of signed URLs and passwords in URLs out of a text."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        self._secrets = sorted({secret for secret in secrets if len(secret) >= SHORTEST}, key=len, reverse=True)
+        self._secrets: list[str] = []
+        self.add(secrets)
+
+    def add(self, secrets: Iterable[str]) -> None:
+        """Know more secrets."""
+        known = {*self._secrets, *(secret for secret in secrets if len(secret) >= SHORTEST)}
+        self._secrets = sorted(known, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
         for secret in self._secrets:
@@ -46,14 +61,14 @@ class PlainLines(logging.Formatter):
 
     def __init__(self, redact: Redactor) -> None:
         super().__init__()
-        self._redact = redact
+        self.redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
         pairs = (f"{key}={value}" for key, value in extra(record).items())
         line = " ".join([f"{time} {record.levelname.lower():<7}", record.getMessage(), *pairs])
         shown = line.replace("\r", "\\r").replace("\n", "\\n")
-        return self._redact("\n".join([shown, *traceback(self, record)]))
+        return self.redact("\n".join([shown, *traceback(self, record)]))
 
 
 class JsonLines(logging.Formatter):
@@ -61,7 +76,7 @@ class JsonLines(logging.Formatter):
 
     def __init__(self, redact: Redactor) -> None:
         super().__init__()
-        self._redact = redact
+        self.redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -73,7 +88,7 @@ class JsonLines(logging.Formatter):
         }
         if trace := traceback(self, record):
             line["traceback"] = trace[0]
-        return self._redact(json.dumps(line, default=str))
+        return self.redact(json.dumps(line, default=str))
 
 
 def extra(record: logging.LogRecord) -> dict[str, object]:

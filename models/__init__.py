@@ -1,1 +1,1 @@
-"""Tensors in, tensors out: methods, networks, detectors, quality measures, degradations. Knows no storage and no Ray."""
+"""Tensors in, tensors out: methods, networks, detectors, quality measures, degradations. No storage and no Ray."""

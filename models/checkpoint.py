@@ -12,7 +12,8 @@ class Checkpoint:
 
     ``sha256`` and ``size`` are None where nobody published them: they are never guessed, but pinned at the first fetch.
     ``url`` is None for files behind a browser (Drive, Baidu); then ``steps`` says how to get them.
-    ``tensors`` are a few names and shapes that no other published file has together: ``weights add`` knows a file by them.
+    ``tensors`` are a few names and shapes that no other published file has together: ``weights add`` knows a file by
+    them.
     """
 
     name: str  # file name, unique over all checkpoints: "yunet_n_640_640.onnx"

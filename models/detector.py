@@ -19,8 +19,9 @@ from models.checkpoint import Checkpoint
 class Detection:
     """One face in the pixels of the photo that was searched.
 
-    ``box`` is (x, y, width, height). ``landmarks`` is (5, 2) float64, x then y: eye on the image's left, eye on the image's
-    right, nose tip, mouth corner on the image's left, mouth corner on the image's right; None where the detector has none.
+    ``box`` is (x, y, width, height). ``landmarks`` is (5, 2) float64, x then y: eye on the image's left, eye on the
+    image's right, nose tip, mouth corner on the image's left, mouth corner on the image's right; None where the
+    detector has none.
     """
 
     box: tuple[float, float, float, float]
@@ -40,8 +41,9 @@ class Detector(Protocol):
 class DetectorSettings:
     """What the config may say of any detector.
 
-    ``score`` is the lowest score kept, in [0, 1]; ``smallest`` the shorter side of the smallest box kept, in photo pixels;
-    ``pyramid`` the longer sides at which a photo is searched (each only if smaller than the photo; if none is, the photo itself).
+    ``score`` is the lowest score kept, in [0, 1]; ``smallest`` the shorter side of the smallest box kept, in photo
+    pixels; ``pyramid`` the longer sides at which a photo is searched (each only if smaller than the photo; if none is,
+    the photo itself).
     """
 
     score: float

@@ -16,13 +16,15 @@ from models import quality
 class QualityMeasure:
     """One figure for one picture. ``measure`` takes (H, W, 3) uint8 RGB and returns a finite float.
 
-    ``better`` tells which way is better: "higher" or "lower".
+    ``better`` tells which way is better: "higher" or "lower". ``version`` is raised by hand whenever the figure
+    changes.
     """
 
     name: str
     summary: str
     better: str
     measure: Callable[[NDArray[np.uint8]], float]
+    version: int = 1
 
 
 @cache

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pyarrow as pa
 import ray.data
-from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
+from ray.data import ActorPoolStrategy, Dataset
 
 from infra.config import Pool
 from pipeline import chains
@@ -31,7 +31,6 @@ def flow(job: Job, todo: Sequence[Source]) -> Dataset:
         cast("Any", partial(read, job=job)),  # Ray types a batch as any of its formats
         batch_size=batch,
         batch_format="pyarrow",
-        compute=TaskPoolStrategy(1),
         num_cpus=pools.read_cpus,
     )
     photos = add(photos, job, pools.prepare, batch, chains.prepare)

@@ -8,7 +8,7 @@ run that replaces rows rewrites the older parts without them afterwards, so that
 import io
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -47,18 +47,20 @@ class Known:
             return False
         if self.etag is not None and entry.etag is not None:
             return self.etag == entry.etag
+        if entry.size is None:  # a list's photo that was missing, and still is
+            return self.mtime == entry.mtime
         return self.mtime is not None and self.mtime == entry.mtime
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Which failed photos are to be worked on again: all, or those of some classes."""
+    """Which photos are to be worked on again: all that failed, or all that failed or were skipped by some classes."""
 
     all: bool = False
     classes: frozenset[str] = frozenset()
 
     def wants(self, known: Known) -> bool:
-        return known.status == Status.FAILED and (self.all or known.fault in self.classes)
+        return (self.all and known.status == Status.FAILED) or known.fault in self.classes
 
 
 @dataclass(slots=True)
@@ -99,11 +101,17 @@ class Ledger:
                 self.stale[before.part].add(uri)
             self.rows[uri] = known
 
-    def row(self, uri: str) -> dict[str, Any]:
-        """The whole published row of a URI."""
-        table = self.part(self.rows[uri].part)
-        index = table.column("uri").to_pylist().index(uri)
-        return table.slice(index, 1).to_pylist()[0]
+    def published(self, uris: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """The whole published rows of some URIs; each part is read once."""
+        wanted = defaultdict[str, set[str]](set)
+        for uri in uris:
+            wanted[self.rows[uri].part].add(uri)
+        found: dict[str, dict[str, Any]] = {}
+        for name, inside in wanted.items():
+            table = self.part(name)
+            index = pa.array([uri in inside for uri in table.column("uri").to_pylist()], pa.bool_())
+            found |= {row["uri"]: row for row in table.filter(index).to_pylist()}
+        return found
 
     def part(self, name: str) -> pa.Table:
         return pq.read_table(io.BytesIO(self.storage.read(f"{self.sink}/manifest/{name}")))

@@ -25,7 +25,6 @@ def describe(job: Job, retry: Retry, trial: Trial, new_recipe: bool) -> list[str
         f"{len(work.todo)} to do ({work.bytes_todo / 1e6:.1f} MB)",
         *detector(job.recipe),
         *methods(job.recipe),
-        *weights(job),
         *(f"pool     {need.step}: {need.count} x {need.cpus:g} CPU, {need.gpus:g} GPU" for need in needs(job)),
         f"cluster  {cluster['CPU']:g} CPU, {cluster.get('GPU', 0):g} GPU",
     ]
@@ -67,8 +66,3 @@ def methods(recipe: Recipe) -> list[str]:
     rules = [f"rule     {rule.name}: {rule.use}" for rule in recipe.rules]
     used = [f"method   {name}: {method.method} at {method.size} px" for name, method in recipe.methods.items()]
     return [*rules, f"default  {recipe.default}, strength {recipe.strength:g}", *used]
-
-
-def weights(job: Job) -> list[str]:
-    files = [f"weights  {name} sha256 {sha256}" for name, sha256 in job.recipe.weights.items()]
-    return files or ["weights  none needed"]

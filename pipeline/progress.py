@@ -1,6 +1,6 @@
 """How a run is going: one live line on a terminal, plain lines otherwise. Always on stderr."""
 
-import sys
+import logging
 import time
 from types import TracebackType
 
@@ -10,6 +10,8 @@ from rich.text import Text
 
 from pipeline.tally import Tally
 from stages.photo import Status
+
+log = logging.getLogger(__name__)
 
 EVERY = 10.0
 
@@ -42,7 +44,7 @@ class Progress:
             self.live.update(Text(line(tally, self.total, now - self.started)))
         elif not self.quiet and now - self.last >= EVERY:
             self.last = now
-            print(line(tally, self.total, now - self.started), file=sys.stderr, flush=True)
+            log.info(line(tally, self.total, now - self.started))
 
 
 def line(tally: Tally, total: int, seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Writes the report of a sink: its rows, its run records and its pictures in, ``report.html`` and ``report.csv`` out."""
+"""Writes a sink's report: its rows, run records and pictures in, ``report.html`` and ``report.csv`` out."""
 
 import json
 import tempfile

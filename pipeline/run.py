@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import platform
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -159,7 +160,8 @@ class Publisher:
         for name, value in self.facts.items():
             index, kind = SCHEMA.get_field_index(name), SCHEMA.field(name).type
             worked = worked.set_column(index, SCHEMA.field(name), pa.array([value] * worked.num_rows, kind))
-        kept = pa.Table.from_pylist([self.ledger.row(row["uri"]) | row for row in renewed], schema=SCHEMA)
+        before = self.ledger.published(row["uri"] for row in renewed)
+        kept = pa.Table.from_pylist([before[row["uri"]] | row for row in renewed], schema=SCHEMA)
         return pa.concat_tables([worked.cast(SCHEMA), kept])
 
 
@@ -199,10 +201,10 @@ def check_recipe(job: Job, ledger: Ledger) -> None:
 def check_limit(limit: str | None) -> None:
     try:
         value = float((limit or "0").removesuffix("%"))
-        whole = limit is None or limit.endswith("%") or value == int(value)
+        good = 0 <= value < math.inf and ((limit or "").endswith("%") or value.is_integer())
     except ValueError:
-        value, whole = -1.0, False
-    if value < 0 or not whole:
+        good = False
+    if not good:
         raise ConfigError(f"run.max_failed: {limit} is neither a number nor a share", 'for example "5%" or "20"')
 
 

@@ -58,7 +58,7 @@ def chosen(listing: Listing, seen: set[str], trial: Trial) -> Iterator[Entry]:
     def wanted() -> Iterator[Entry]:
         for entry, matches in listing:
             seen.add(entry.uri)
-            if matches:
+            if matches and (trial.whole or is_image(entry.path)):
                 yield entry
 
     if trial.sample is not None:

@@ -15,8 +15,6 @@ from PIL import Image, ImageFile, JpegImagePlugin, UnidentifiedImageError
 
 from stages.photo import FaultClass, PhotoFault, Pixels
 
-VERSION = 1
-
 WRITABLE = {"JPEG", "PNG", "TIFF", "WEBP", "BMP"}
 SUFFIXES = {
     "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},

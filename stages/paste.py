@@ -46,8 +46,12 @@ class Paste:
         faces = [face for face in photo.faces if face.status is FaceStatus.RESTORED]
         if photo.picture is None or not faces:
             return photo
-        patches = [patch for face in faces if (patch := make_patch(face, photo.picture.rgb, self.feather))]
-        return replace(photo, pasted=blend(photo.picture.rgb, patches))
+        before = photo.picture.rgb
+        patches = {face.index: make_patch(face, before, self.feather) for face in faces}
+        pasted = blend(before, [patch for patch in patches.values() if patch])
+        changed = {index for index, patch in patches.items() if patch and differs(pasted, before, patch.window)}
+        marked = tuple(mark(face, face.index in changed) for face in photo.faces)
+        return replace(photo, faces=marked, pasted=pasted if changed else None)
 
 
 class Replace:
@@ -67,6 +71,17 @@ class Replace:
             return photo
         change = (face.restored.astype(np.float32) - face.crop) * np.float32(face.strength)
         return replace(photo, pasted=add(face.crop, change))
+
+
+def mark(face: Face, changed: bool) -> Face:
+    """A restored face of which not one pixel of the photo changed was left, whatever the method did."""
+    if face.status is not FaceStatus.RESTORED or changed:
+        return face
+    return replace(face, status=FaceStatus.LEFT, reason="the method changed nothing")
+
+
+def differs(one: Pixels, other: Pixels, window: tuple[int, int, int, int]) -> bool:
+    return bool((view(one, window) != view(other, window)).any())
 
 
 def make_patch(face: Face, photo: Pixels, feather: float) -> Patch | None:

@@ -134,6 +134,12 @@ class Face:
     crop: Pixels | None = None
     restored: Pixels | None = None
 
+    def failed(self, reason: str) -> "Face":
+        """This face, failed, if it was on its way or restored; as it is if it had already ended otherwise."""
+        if self.status not in {FaceStatus.FOUND, FaceStatus.RESTORED}:
+            return self
+        return replace(self, status=FaceStatus.FAILED, reason=reason, crop=None, restored=None)
+
 
 @dataclass(frozen=True, slots=True)
 class Photo:
@@ -171,4 +177,5 @@ class Photo:
     def failed(self, fault: Fault) -> "Photo":
         """This photo, ended by ``fault``; skipped if the fault's class is one that was never to be worked on."""
         skipped = fault.kind in {FaultClass.UNSUPPORTED, FaultClass.NOT_A_PHOTO}
-        return replace(self, status=Status.SKIPPED if skipped else Status.FAILED, fault=fault)
+        faces = tuple(face.failed(f"the photo failed: {fault.kind}") for face in self.faces)
+        return replace(self, status=Status.SKIPPED if skipped else Status.FAILED, fault=fault, faces=faces)

@@ -83,12 +83,14 @@ class Recipe(Part):
     seed: int
     aligned: bool
     paste: Paste | None
-    measures: tuple[str, ...]
+    measures: dict[str, int]
 
     @property
     def hash(self) -> str:
-        """The first 16 hex digits of the SHA-256 of the recipe's canonical JSON."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """The first 16 hex digits of the SHA-256 of the recipe's canonical JSON, the rules' names apart."""
+        content = self.model_dump(mode="json")
+        content["rules"] = [{key: rule[key] for key in rule if key != "name"} for rule in content["rules"]]
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
@@ -120,7 +122,7 @@ def resolve(config: Config, sha256: Sha256) -> Recipe:
         seed=config.seed,
         aligned=config.aligned,
         paste=None if config.aligned else config.paste,
-        measures=tuple(all_measures()) if uses_quality(config) else (),
+        measures={name: all_measures()[name].version for name in measures_used(config)},
     )
 
 
@@ -186,15 +188,15 @@ def hashes(files: Iterable[Checkpoint], sha256: Sha256) -> dict[str, str]:
     return {file.name: sha256(file) for file in files}
 
 
-def uses_quality(config: Config) -> bool:
-    """Whether quality decides anything, so that the measures belong to the recipe."""
-    return bool(config.leave.good and not config.aligned) or any(rule.quality for rule in config.rules)
+def measures_used(config: Config) -> list[str]:
+    """The quality measures that decide something, sorted: only these belong to the recipe."""
+    guards = set[str]() if config.aligned else set(config.leave.good)
+    return sorted({name for rule in config.rules for name in rule.quality} | guards)
 
 
 def check_rules(config: Config) -> None:
     """Refuse rules that name a measure that does not exist."""
-    used = {name for rule in config.rules for name in rule.quality} | set(config.leave.good)
-    unknown = sorted(used - set(all_measures()))
+    unknown = sorted(set(measures_used(config)) - set(all_measures()))
     if unknown:
         raise ConfigError(f"there is no quality measure {unknown[0]}", f"known: {', '.join(all_measures())}")
 

@@ -65,5 +65,5 @@ class Restore:
 def finished(face: Face, finite: bool, pixels: Pixels) -> Face:
     """``face`` restored, or failed if the network gave numbers that are none."""
     if not finite:
-        return replace(face, status=FaceStatus.FAILED, reason="the result is not finite", crop=None)
+        return face.failed("the result is not finite")
     return replace(face, status=FaceStatus.RESTORED, restored=pixels)

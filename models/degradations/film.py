@@ -17,7 +17,9 @@ def grain(strength: float, size: float = 1.0, colour: float = 0.0) -> Degradatio
 
     def apply(image: Image, rng: np.random.Generator) -> Image:
         height, width = image.shape[:2]
-        layers = (1 - colour) * clumps(height, width, 1, size, rng) + colour * clumps(height, width, 3, size, rng)
+        layers = (1 - colour) * clumps(height, width, 1, size, rng)
+        if colour:
+            layers = layers + colour * clumps(height, width, 3, size, rng)
         light = np.clip(luminance(image), 0, 1)
         spread = 2 * strength * np.sqrt(light * (1 - light))
         return clipped(image + spread * layers / np.hypot(1 - colour, colour))

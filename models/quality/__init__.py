@@ -1,1 +1,1 @@
-"""Quality measures without a reference: one file a measure, each defines ``MEASURE`` (see ``models.quality_measure``)."""
+"""Quality measures without a reference: one file a measure, each defines ``MEASURE`` (``models.quality_measure``)."""

@@ -5,6 +5,7 @@ import sys
 from infra.config import Config
 from infra.errors import ConfigError
 from infra.storage import Storage, absolute
+from infra.weights import WeightStore
 from pipeline.commands.options import JobOptions
 from pipeline.exits import OK, SOME_FAILED, STOPPED, Exit
 from pipeline.job import Job, make_job
@@ -12,6 +13,7 @@ from pipeline.ledger import Retry
 from pipeline.run import Outcome
 from pipeline.work import Trial
 from stages.photo import FaultClass, Status
+from stages.recipe import checkpoints
 
 NO_OPTIONS = JobOptions()
 
@@ -38,7 +40,7 @@ def restore(source: str, sink: str, *, options: JobOptions = NO_OPTIONS) -> Exit
 
 
 def plan(source: str, sink: str, *, options: JobOptions = NO_OPTIONS) -> Exit:
-    """Say what ``restore`` would do, and refuse what it would refuse. Reads no photo, writes nothing.
+    """Say what ``restore`` would do, and refuse what it would refuse. Reads no photo, writes nothing to the sink.
 
     Parameters
     ----------
@@ -52,9 +54,17 @@ def plan(source: str, sink: str, *, options: JobOptions = NO_OPTIONS) -> Exit:
     retry, trial = choice(options)
     config = options.load()
     check_places(config, source, sink)
+    print("\n".join(weights(config)))
     job = make_job(source, sink, config, options.fetch)
     print("\n".join(describe(job, retry, trial, options.new_recipe)))
     return OK
+
+
+def weights(config: Config) -> list[str]:
+    """Each weights file that the job needs, found or missing."""
+    store = WeightStore.from_environment(Storage(config.storage), config.weights)
+    found = {file.name: store.find(file) for file in checkpoints(config)}
+    return [f"weights  {name} {path or 'missing'}" for name, path in found.items()] or ["weights  none needed"]
 
 
 def choice(options: JobOptions) -> tuple[Retry, Trial]:

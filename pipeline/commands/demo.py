@@ -1,5 +1,6 @@
 """``daguerre demo``."""
 
+import shutil
 from pathlib import Path
 
 from infra.config import load
@@ -23,6 +24,7 @@ def demo(folder: Path = DEFAULT) -> Exit:
 
     if folder.exists() and any(folder.iterdir()) and not (folder / "truth.json").exists():
         raise ConfigError(f"{folder} is not empty and holds no demo", "choose a new folder")
+    shutil.rmtree(folder / "restored", ignore_errors=True)  # an earlier demo's, perhaps by another recipe
     print("Making a small archive out of a public-domain portrait, with known truth")
     result = run(folder, restore)
     print("\n".join(result.lines()))

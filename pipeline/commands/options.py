@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Group, Parameter
 
 from infra.config import Config, load
+from infra.logs import hide
 
 RECIPE = Group("What is done (the recipe)")
 CHOICE = Group("Which photos")
@@ -54,8 +55,10 @@ class JobOptions:
     fetch: Annotated[bool, Parameter(negative=(), help="download missing weights first")] = False
 
     def load(self) -> Config:
-        """The config with these options on top."""
-        return load(self.config, self.changes())
+        """The config with these options on top. Its secrets are kept out of the logs."""
+        config = load(self.config, self.changes())
+        hide(config.storage.secret, config.storage.token)
+        return config
 
     def changes(self) -> dict[str, Any]:
         """The options that were given, by the config's dotted keys."""

@@ -33,12 +33,15 @@ def test_options_win_over_the_file(tmp_path: Path) -> None:
         ("[[rules]]\nname = 'a'\nuse = 'b'\nsid = 1", "unknown key rules.0.sid", "did you mean side?"),
         ("[run.prepare]\nzzzz = 1", "unknown key run.prepare.zzzz", "known here: cpus, gpus, max_size, min_size"),
         ("[detect]\nscore = 2", "detect.score: Input should be less than or equal to 1", "docs/operations.md"),
+        ("detect = 3", "detect: Input should be a valid dictionary", "docs/operations.md"),
+        ("[run.finish]\nmin_size = 2", "run.finish: min_size is larger than max_size", "docs/operations.md"),
+        ("[methods.x]\nmethod = 'a'\ndevice = 'cuda'", "methods.x: device is cuda, but pool.gpus is 0", ""),
         ("this is no toml", "is not valid TOML", "examples/folder.toml"),
     ],
 )
 def test_what_is_wrong_is_said_with_a_hint(tmp_path: Path, text: str, message: str, hint: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        load(written(tmp_path, text))
+        load(written(tmp_path, text), {"detect.pyramid": [640]})
     assert message in caught.value.message
     assert hint in caught.value.hint
 

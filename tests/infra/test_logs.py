@@ -5,8 +5,9 @@ import logging
 from collections.abc import Generator
 
 import pytest
+from pydantic import SecretStr
 
-from infra.logs import setup
+from infra.logs import hide, setup
 
 log = logging.getLogger("infra.somewhere")
 
@@ -66,3 +67,10 @@ def test_secrets_are_never_shown(
     shown = capsys.readouterr().err
     assert not any(secret in shown for secret in ("from-config", "from/environment", "pass-word", "AKIA", "0123abc"))
     assert "part=1" in shown
+
+
+def test_secrets_of_the_config_are_hidden_from_then_on(capsys: pytest.CaptureFixture[str]) -> None:
+    setup(json_logs=False, verbose=False)
+    hide(SecretStr("open-sesame"), None)
+    logging.getLogger("pipeline.x").info("key open-sesame")
+    assert "open-sesame" not in capsys.readouterr().err

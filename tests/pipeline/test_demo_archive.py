@@ -117,18 +117,18 @@ def test_psnr_looks_inside_the_ellipse_alone() -> None:
 
 
 @pytest.fixture
-def lines(tmp_path: Path) -> list[str]:
+def lines(truth: Truth) -> list[str]:
     """What a demo says whose method leaves one photo out and changes one without a face."""
 
     def restore(source: str, sink: str) -> None:
-        made = make_archive(Path(source).parent, 1839)
-        rows = manifest(made, Path(sink))
+        assert Path(source) == truth.archive
+        rows = manifest(truth, Path(sink))
         rows[0].update(status="unchanged", result_uri=None, faces=[])
         rows[-1].update(status="restored")
         (Path(sink) / "manifest").mkdir(parents=True)
         pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), Path(sink) / "manifest" / "part.parquet")
 
-    return list(run(tmp_path, restore).lines())
+    return list(run(truth.archive.parent, restore).lines())
 
 
 def test_run_says_what_came_of_it(lines: list[str]) -> None:

@@ -89,6 +89,22 @@ def test_failures_are_due_only_on_request(sink: str) -> None:
         assert due.retry
 
 
+def test_skipped_files_are_due_when_their_class_is_asked_for(sink: str) -> None:
+    ledger = opened(sink)
+    skipped = done("a.jp2", status=Status.SKIPPED, fault=Fault("decode", FaultClass.UNSUPPORTED, "JPEG2000"))
+    ledger.publish(1, "run", table(skipped), RECIPE)
+    assert ledger.due(entry("a.jp2"), Retry(all=True), False) is None
+    assert ledger.due(entry("a.jp2"), Retry(classes=frozenset({"unsupported"})), False) is not None
+
+
+def test_a_lists_photo_that_is_still_missing_is_not_due_again(sink: str) -> None:
+    ledger = opened(sink)
+    missing = replace(done("a.jpg", status=Status.FAILED), source=source("a.jpg", None, None, None))  # type: ignore[arg-type]
+    ledger.publish(1, "run", table(missing), RECIPE)
+    assert ledger.due(entry("a.jpg", None, None, None), NO_RETRY, False) is None  # type: ignore[arg-type]
+    assert ledger.due(entry("a.jpg"), NO_RETRY, False) is not None
+
+
 def test_copies_that_are_wanted_now_are_due(sink: str) -> None:
     ledger = opened(sink)
     ledger.publish(1, "run", table(done("a.jpg"), done("b.jpg", result="file:///b", result_sha256="0")), RECIPE)
@@ -151,4 +167,4 @@ def test_other_files_in_the_manifest_folder_are_passed_over(sink: str, tmp_path:
 def test_a_whole_row_is_found_again(sink: str) -> None:
     ledger = opened(sink)
     ledger.publish(1, "one", table(done("a.jpg"), done("b.jpg", width=7)), RECIPE)
-    assert ledger.row("s3://b/b.jpg")["width"] == 7
+    assert ledger.published(["s3://b/b.jpg"])["s3://b/b.jpg"]["width"] == 7

@@ -131,7 +131,7 @@ def test_the_failure_limit_counts_shares_only_after_enough_photos(
     assert tally.over(limit, 1000) is over
 
 
-@pytest.mark.parametrize("limit", ["many", "-1", "2.5", "%"])
+@pytest.mark.parametrize("limit", ["many", "-1", "2.5", "%", "inf", "nan%"])
 def test_a_failure_limit_that_is_none_is_refused(limit: str) -> None:
     with pytest.raises(ConfigError, match=r"run\.max_failed"):
         check_limit(limit)

@@ -30,9 +30,13 @@ def face(photo: Pixels, matrix: Matrix, change: float, size: int = 64, index: in
     )
 
 
-def pasted(photo: Pixels, *faces: Face) -> Pixels:
+def paste(photo: Pixels, *faces: Face) -> Photo:
     picture = Picture(photo, None, False, Encoding("PNG", "RGB"))
-    result = Paste(0.15)([Photo(Source("file:///a.png", "a.png"), picture=picture, faces=faces)])[0].pasted
+    return Paste(0.15)([Photo(Source("file:///a.png", "a.png"), picture=picture, faces=faces)])[0]
+
+
+def pasted(photo: Pixels, *faces: Face) -> Pixels:
+    result = paste(photo, *faces).pasted
     assert result is not None
     return result
 
@@ -44,7 +48,10 @@ def at(x: float, y: float, scale: float, size: int = 64) -> Matrix:
 
 @pytest.mark.parametrize("scale", [0.31, 1.0, 4.7])
 def test_an_unchanged_crop_leaves_every_pixel(scale: float) -> None:
-    np.testing.assert_array_equal(pasted(NOISE, face(NOISE, at(190.3, 140.8, scale), 0)), NOISE)
+    done = paste(NOISE, face(NOISE, at(190.3, 140.8, scale), 0))
+    assert done.pasted is None
+    assert done.faces[0].status is FaceStatus.LEFT
+    assert done.faces[0].reason == "the method changed nothing"
 
 
 @pytest.mark.parametrize("scale", [0.31, 1.0, 4.7])

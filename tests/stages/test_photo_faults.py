@@ -133,6 +133,7 @@ def test_a_result_that_cannot_be_stored_fails_that_photo(tmp_path: Path) -> None
     written = Write(Storage(StorageOptions(retries=0)), f"file://{tmp_path}", False, False)([done])[0]
     assert written.status is Status.FAILED
     assert written.result is None
+    assert [one.status for one in written.faces] == [FaceStatus.FAILED]
 
 
 def test_a_result_holds_what_was_pasted_and_no_time(tmp_path: Path) -> None:

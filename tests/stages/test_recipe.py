@@ -20,7 +20,7 @@ def recipe(sha256: str = "a" * 64, **settings: Any) -> Recipe:
         {"run": {"prepare": {"max_size": 4}}},
         {"write": {"unchanged": "copy", "keep": ["crops"]}},
         {"read": {"include": ["*.png"], "max_pixels": 5}},
-        {"methods": {"classic": {"method": "classic", "batch_size": 3, "device": "cuda"}}},
+        {"methods": {"classic": {"method": "classic", "batch_size": 3, "device": "cuda", "pool": {"gpus": 1}}}},
         {"methods": {"unused": {"method": "classic", "parameters": {"size": 256}}}},
         {"storage": {"endpoint_url": "http://127.0.0.1:1"}},
         {"weights": "/elsewhere"},
@@ -52,6 +52,18 @@ def test_what_can_change_a_pixel_changes_the_recipe(settings: dict[str, Any]) ->
 
 def test_other_weights_are_another_recipe() -> None:
     assert recipe("b" * 64).hash != recipe().hash
+
+
+def test_a_rules_name_changes_no_recipe_but_its_order_does() -> None:
+    one, two = {"name": "a", "use": "leave", "path": ["a/**"]}, {"name": "b", "use": "leave", "path": ["b/**"]}
+    assert recipe(rules=[one, two]).hash == recipe(rules=[one | {"name": "x"}, two]).hash
+    assert recipe(rules=[one, two]).hash != recipe(rules=[two, one]).hash
+
+
+def test_only_measures_that_decide_something_are_in_it() -> None:
+    good = {"good": {"noise": {"below": 1}}}
+    assert recipe(leave=good).measures == {"noise": 1}
+    assert recipe(leave={"good": {}}).measures == {}
 
 
 def test_saying_a_default_is_the_same_as_not_saying_it() -> None:
