@@ -1,4 +1,9 @@
-"""What a restoration method is, and the registry: every file in ``models/methods/`` that defines ``METHOD``."""
+"""What a restoration method is, and the registry: every file in ``models/methods/`` that defines ``METHOD``.
+
+Importing this module does not import torch: most worker processes need none.
+"""
+
+from __future__ import annotations
 
 import importlib
 import pkgutil
@@ -6,13 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-import torch
 from pydantic import BaseModel, ConfigDict
 
 from models import methods
 from models.checkpoint import Checkpoint, Device, Dtype
+
+if TYPE_CHECKING:
+    import torch
 
 TemplateName = Literal["ffhq", "arcface"]
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import pyarrow as pa
-import torch
 
 from infra.weights import sha256
 from models.checkpoint import Checkpoint
@@ -18,7 +17,6 @@ from stages.paste import Paste, Replace
 from stages.read import Read
 from stages.recipe import DetectRecipe, named
 from stages.release import Release
-from stages.restore import Restore
 from stages.score import Score
 from stages.stage import Stage, run
 from stages.write import Conclude, Write
@@ -33,7 +31,6 @@ class Chain:
 
     def __init__(self, job: Job, build: Build) -> None:
         cv2.setNumThreads(1)
-        torch.set_num_threads(1)
         self.columns = Columns(job.sizes)
         self.stages: Sequence[Stage] = build(job)
 
@@ -60,7 +57,12 @@ def prepare(job: Job) -> list[Stage]:
 
 
 def restore(job: Job, name: str) -> list[Stage]:
-    """One method, loaded."""
+    """One method, loaded. Only its workers import torch."""
+    import torch
+
+    from stages.restore import Restore
+
+    torch.set_num_threads(1)
     recipe, how = job.recipe.methods[name], named(job.config, name)
     paths = checked_weights(job, recipe.spec.checkpoints, recipe.weights)
     restorer = recipe.spec.build(paths, recipe.resolved, how.device, recipe.dtype)

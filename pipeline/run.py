@@ -1,5 +1,6 @@
 """One run: list, compare, let the flow work, publish. The driver is the manifest's only writer."""
 
+import importlib.metadata
 import json
 import logging
 import math
@@ -15,7 +16,6 @@ import cv2
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
-import torch
 
 from infra.errors import ConfigError, RecipeError
 from pipeline import ledger as ledgers
@@ -216,7 +216,7 @@ def machine(cluster: Mapping[str, float]) -> dict[str, Any]:
         "nodes": len(ray.nodes()),
         "python": platform.python_version(),
         "ray": ray.__version__,
-        "torch": torch.__version__,
+        "torch": importlib.metadata.version("torch"),
         "opencv": cv2.__version__,
     }
 

@@ -46,8 +46,8 @@ class Align:
         if choice.method is None:
             return replace(face, status=FaceStatus.LEFT, matrix=standard)
         method = self.recipe.methods[choice.method]
-        matrix = locate(face, method.spec.template, method.size)
-        same = method.spec.template == "ffhq" and method.size == STANDARD
+        matrix = locate(face, method.template, method.size)
+        same = method.template == "ffhq" and method.size == STANDARD
         crop = crop if same else cut(rgb, matrix, method.size)
         return self.ready(photo, replace(face, matrix=matrix, side=method.size / scale_of(matrix)), choice.method, crop)
 

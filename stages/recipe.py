@@ -15,7 +15,7 @@ from infra.config import Config, Leave, Method, Paste, Rule
 from infra.errors import ConfigError
 from models.checkpoint import Checkpoint, Dtype
 from models.detector import DetectorSettings, DetectorSpec, all_detectors
-from models.method import MethodSpec, Parameters, all_methods
+from models.method import MethodSpec, Parameters, TemplateName, all_methods
 from models.quality_measure import all_measures
 
 STAGE_VERSIONS = {"decode": 1, "align": 1, "paste": 1, "encode": 1}
@@ -53,6 +53,8 @@ class MethodRecipe(Part):
 
     method: str
     version: int
+    template: TemplateName
+    size: int
     parameters: dict[str, Any]
     dtype: Dtype
     weights: dict[str, str]
@@ -64,10 +66,6 @@ class MethodRecipe(Part):
     @property
     def resolved(self) -> Parameters:
         return self.spec.parameters.model_validate(self.parameters)
-
-    @property
-    def size(self) -> int:
-        return self.resolved.size
 
 
 class Recipe(Part):
@@ -178,6 +176,8 @@ def resolve_method(name: str, method: Method, sha256: Sha256) -> MethodRecipe:
     return MethodRecipe(
         method=spec.name,
         version=spec.version,
+        template=spec.template,
+        size=parameters.size,
         parameters=parameters.model_dump(mode="json"),
         dtype=method.dtype,
         weights=hashes(spec.checkpoints, sha256),
