@@ -1,5 +1,8 @@
 """Classic: a baseline without weights. Denoise, deblur and, on request, raise local contrast.
 
+A small face is enlarged to the crop's size, and its grain with it. So the crop is looked at in several sizes, and grain
+is taken away in the size in which it is about a pixel wide; only the change is enlarged and added to the crop.
+
 It invents no detail: what the damage has taken away stays away. It is the line that every network must beat.
 """
 
@@ -22,6 +25,8 @@ Plane = NDArray[np.float32]
 
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 TEXTURE = 2.0  # grey levels that the noise estimate finds in clean faces
+SMALLEST_VIEW = 64  # side in pixels; in smaller views a face's features look like grain
+FINE_GRAIN = 0.25  # the working size is the largest with this share of the strongest view's noise
 PATCH, SEARCH = 7, 13  # sides of the windows of non-local means, in pixels
 NLM_GAIN = 2.0  # filter strength for each grey level of noise, at denoise = 1
 CHROMA_GAIN = 0.3  # blur of the colours in pixels for each grey level of noise, at denoise = 1
@@ -57,26 +62,53 @@ class Classic:
         return torch.from_numpy(np.stack(faces)).permute(0, 3, 1, 2).contiguous().to(crops.device)
 
     def _restore(self, face: Plane) -> Plane:
-        """One face (S, S, 3) float32 RGB in [0, 1]. Colour is kept as the difference to the luma."""
-        luma = face @ LUMA
-        colour: Plane = np.subtract(face, luma[..., None], dtype=np.float32)
-        grain = noise_level(luma)
-        luma = denoise(luma, grain, self._parameters.denoise)
-        luma = deblur(luma, self._parameters.deblur)
-        luma = raise_contrast(luma, self._parameters.contrast)
-        colour = smooth_colour(colour, grain, self._parameters.denoise)
-        return np.clip(luma[..., None] + colour, 0, 1)
+        """One face (S, S, 3) float32 RGB in [0, 1]. Sharpening and contrast change the luma alone."""
+        smooth: Plane = np.add(face, take_grain(face, self._parameters.denoise), dtype=np.float32)
+        luma = smooth @ LUMA
+        sharp = raise_contrast(deblur(luma, self._parameters.deblur), self._parameters.contrast)
+        restored: Plane = np.add(smooth, (sharp - luma)[..., None], dtype=np.float32)
+        return np.clip(restored, 0, 1)
 
 
-def noise_level(luma: Plane) -> float:
-    """Standard deviation of the grain in ``luma`` (S, S) in [0, 1], in grey levels of 0 to 255.
+def take_grain(face: Plane, strength: float) -> Plane:
+    """The change (S, S, 3) that takes the grain from ``face`` (S, S, 3) RGB in [0, 1], found in its working size."""
+    side, grain = grain_of(face @ LUMA) if strength else (face.shape[0], 0.0)
+    if grain == 0:
+        return np.zeros_like(face)
+    view = resized(face, side)
+    luma = view @ LUMA
+    colour: Plane = np.subtract(view, luma[..., None], dtype=np.float32)
+    luma = denoise(luma, grain, strength)
+    colour = smooth_colour(colour, grain, strength)
+    return resized((luma[..., None] + colour - view).astype(np.float32), face.shape[0])
 
-    It is estimated at half size, because JPEG removes the finest grain and leaves the coarser; averaging 2 x 2 pixels
-    halves white noise. What a clean face would give is taken off.
+
+def grain_of(luma: Plane) -> tuple[int, float]:
+    """The working size of ``luma`` (S, S) in [0, 1], and the grain there in grey levels of 0 to 255.
+
+    White noise is strongest in full size and halves with every halving. Noise that was enlarged, softened or compressed
+    is strongest in a smaller view. The grain is read from the view half as large as the working size, because JPEG
+    removes the finest grain and leaves the coarser; what a clean face would give is taken off.
     """
-    half = cv2.resize(luma, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.float64)
-    estimate = 2 * 255 * sigma_of(half)
-    return sqrt(max(estimate**2 - TEXTURE**2, 0.0))
+    sides = view_sides(luma.shape[0])
+    noises = [255 * sigma_of(resized(luma, side).astype(np.float64)) for side in sides]
+    enough = FINE_GRAIN * max(noises)
+    work = next((index for index, noise in enumerate(noises[:-2]) if noise >= enough), len(noises) - 3)
+    return sides[work], sqrt(max((2 * noises[work + 2]) ** 2 - TEXTURE**2, 0.0))
+
+
+def view_sides(side: int) -> list[int]:
+    """Sides of the views, each smaller by the root of 2: three or more, further ones of ``SMALLEST_VIEW`` or more."""
+    sides = [round(side / 2 ** (step / 2)) for step in range(side.bit_length() * 2)]
+    return sides[:3] + [view for view in sides[3:] if view >= SMALLEST_VIEW]
+
+
+def resized(picture: Plane, side: int) -> Plane:
+    """``picture`` (S, S) or (S, S, 3) at ``side`` pixels: by area when it shrinks, smoothly when it grows."""
+    if side == picture.shape[0]:
+        return picture
+    way = cv2.INTER_AREA if side < picture.shape[0] else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture, (side, side), interpolation=way), np.float32)
 
 
 def denoise(luma: Plane, grain: float, strength: float) -> Plane:
@@ -84,8 +116,6 @@ def denoise(luma: Plane, grain: float, strength: float) -> Plane:
 
     Buades, Coll, Morel, "A non-local algorithm for image denoising", CVPR 2005.
     """
-    if strength * grain == 0:
-        return luma
     levels = np.rint(np.clip(luma, 0, 1) * 255).astype(np.uint8)
     smooth = cv2.fastNlMeansDenoising(levels, None, NLM_GAIN * strength * grain, PATCH, SEARCH)
     change: Plane = np.subtract(smooth, levels, dtype=np.float32)
@@ -94,8 +124,6 @@ def denoise(luma: Plane, grain: float, strength: float) -> Plane:
 
 def smooth_colour(colour: Plane, grain: float, strength: float) -> Plane:
     """Gaussian blur of the colour differences (S, S, 3) as wide as ``grain``, in grey levels, asks for."""
-    if strength * grain == 0:
-        return colour
     return cv2.GaussianBlur(colour, (0, 0), CHROMA_GAIN * strength * grain).astype(np.float32)
 
 

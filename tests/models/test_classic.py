@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from skimage import data
 
-from models.methods.classic import Classic, ClassicParameters
+from models.methods.classic import Classic, ClassicParameters, grain_of, view_sides
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "classic.npz"
 Pixels = NDArray[np.uint8]
@@ -46,8 +46,59 @@ def test_a_damaged_face_comes_nearer_to_the_truth(face: Pixels, blur: float, gra
     assert psnr(restore(photo), face) > psnr((photo / 255).astype(np.float32), face) + 0.2
 
 
+def enlarged(photo: Pixels, scale: float, side: int = 512) -> Pixels:
+    """The middle of ``photo`` as a crop of ``side`` pixels, each photo pixel ``scale`` crop pixels wide."""
+    shift = (side - scale * photo.shape[0]) / 2
+    moved = np.array([[scale, 0, shift], [0, scale, shift]])
+    return np.asarray(cv2.warpAffine(photo, moved, (side, side), borderMode=cv2.BORDER_REFLECT_101), np.uint8)
+
+
+@pytest.mark.parametrize("quality", [95, 75])
+@pytest.mark.parametrize(("scale", "gain"), [(2, 1.5), (3.2, 1), (5, 0.5), (8, 0.15)])
+def test_grain_is_seen_at_any_enlargement(face: Pixels, scale: float, gain: float, quality: int) -> None:
+    """The photo's pixels are what counts, so both crops are taken back to the photo's resolution."""
+    side = round(512 / scale)
+    truth = cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA).astype(np.uint8)
+    photo = damaged(truth, 0.6, 12, quality)
+    change = restore(enlarged(photo, scale)) - enlarged(photo, scale) / 255
+    after = photo / 255 + cv2.resize(change, (side, side), interpolation=cv2.INTER_AREA)
+    before = psnr((photo / 255).astype(np.float32), truth)
+    assert psnr(after.astype(np.float32), truth) > before + gain
+
+
+def test_grain_of_a_pixel_and_enlarged_grain_are_taken_in_their_own_size() -> None:
+    noise = np.random.default_rng(3).normal(0.5, 0.06, (512, 512)).astype(np.float32)
+    fine, _ = grain_of(noise)
+    coarse, grain = grain_of(cv2.resize(noise[:128, :128], (512, 512)).astype(np.float32))
+    assert fine == 512
+    assert 128 <= coarse <= 256
+    assert grain > 8
+
+
+@pytest.mark.parametrize("side", [32, 33, 64, 256, 512, 2048])
+def test_views_shrink_by_the_root_of_two(side: int) -> None:
+    views = view_sides(side)
+    assert views[:3] == [side, round(side / 2**0.5), round(side / 2)]
+    assert all(view >= 64 for view in views[3:])
+
+
 def test_a_clean_face_is_hardly_touched(face: Pixels) -> None:
-    assert psnr(restore(face), face) > 38
+    assert psnr(restore(face), face) > 40
+
+
+@pytest.mark.parametrize("scale", [2, 3.2, 5, 8])
+def test_a_clean_enlarged_face_is_hardly_touched(face: Pixels, scale: float) -> None:
+    side = round(512 / scale)
+    crop = enlarged(cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA).astype(np.uint8), scale)
+    assert psnr(restore(crop), crop) > 42
+
+
+def test_a_face_comes_out_the_same_in_any_batch_and_order(face: Pixels) -> None:
+    crops = [enlarged(damaged(face, 1, grain, 80), scale) for grain, scale in [(5, 2), (12, 3.2), (8, 5)]]
+    batch = torch.from_numpy(np.stack(crops).astype(np.float32) / 255).permute(0, 3, 1, 2)
+    together = Classic(ClassicParameters()).restore(batch.flip(0), [0, 1, 2]).flip(0)
+    for crop, restored in zip(crops, together, strict=True):
+        np.testing.assert_array_equal(restore(crop), restored.permute(1, 2, 0).numpy())
 
 
 def test_with_everything_off_nothing_changes(face: Pixels) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from infra.storage import Storage
 from pipeline.run import Outcome
 from tests.object_store import ObjectStore
-from tests.pipeline.test_run import results, stable
+from tests.pipeline.test_run import TWO_METHODS, results, stable
 
 Restoring = Callable[..., Outcome]
 
@@ -54,12 +54,12 @@ def test_a_store_that_is_busy_and_cuts_bodies_changes_nothing(
     assert stable(sink) == stable(tmp_path / "out")
 
 
-def test_workers_reach_a_bucket_by_the_config_alone(
-    archive: Path, tmp_path: Path, run_on_ray: Restoring, object_store: ObjectStore
+def test_ray_takes_two_methods_from_bucket_to_bucket_by_the_config_alone(
+    archive: Path, tmp_path: Path, run: Restoring, run_on_ray: Restoring, object_store: ObjectStore
 ) -> None:
     source, sink = upload(archive, object_store), object_store.bucket()
-    access = {"endpoint_url": object_store.url, "key": "test", "secret": "test", "region": "us-east-1"}
-    outcome = run_on_ray(source, sink, storage=access)
-    assert outcome.counts == {"restored": 2, "no_face": 1, "failed": 2, "skipped": 2}
-    record = Storage().read(f"{sink}/runs/{outcome.job.run_id}.json")
-    assert b"secret" not in record
+    access = {"endpoint_url": object_store.url, "key": "test", "secret": "open-sesame", "region": "us-east-1"}
+    outcome = run_on_ray(source, sink, storage=access, **TWO_METHODS)
+    run(archive, tmp_path / "out", **TWO_METHODS)
+    assert stable(sink) == stable(tmp_path / "out")
+    assert b"open-sesame" not in Storage().read(f"{sink}/runs/{outcome.job.run_id}.json")

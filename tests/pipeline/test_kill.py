@@ -23,6 +23,7 @@ detector = "cascade"
 batch = 1
 part_rows = 2
 """
+COUNT = 8
 COMMAND = [sys.executable, "-c", "from pipeline.cli import main; main()", "restore"]
 
 
@@ -30,7 +31,7 @@ COMMAND = [sys.executable, "-c", "from pipeline.cli import main; main()", "resto
 def portraits(tmp_path: Path) -> Path:
     folder = tmp_path / "in"
     folder.mkdir()
-    for index in range(10):
+    for index in range(COUNT - 1):
         portrait(200 + index, index).save(folder / f"{index}.png")
     (folder / "broken.jpg").write_bytes(b"no photo")
     return folder
@@ -58,6 +59,18 @@ def kill_after(source: Path, sink: Path, config: Path, parts: int, seconds: floa
     process.communicate()
 
 
+def stop_after(source: Path, sink: Path, config: Path, parts: int) -> None:
+    """Start a run and send it SIGTERM when the sink has ``parts`` parts: it publishes, says how to go on, and ends."""
+    process = start(source, sink, config)
+    while process.poll() is None and len(list(sink.glob("manifest/*.parquet"))) < parts:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 130, errors.decode()
+    assert b"the same command goes on from here" in errors
+    assert len(list((sink / "runs").iterdir())) == 1
+
+
 def finish(source: Path, sink: Path, config: Path) -> str:
     process = start(source, sink, config)
     printed, errors = process.communicate(timeout=200)
@@ -73,16 +86,20 @@ def compare(sink: Path, whole: Path) -> None:
     assert not list(sink.rglob("*.tmp"))
 
 
-def test_a_killed_run_goes_on_where_it_was(
+def test_runs_that_are_killed_or_told_to_stop_lose_nothing(
     portraits: Path, tmp_path: Path, config: Path, run: Callable[..., Outcome]
 ) -> None:
+    sink = tmp_path / "out"
     run(portraits, tmp_path / "whole")
-    kill_after(portraits, tmp_path / "out", config, parts=1, seconds=0)
-    published = rows(tmp_path / "out")
-    assert 0 < len(published) < 11
-    printed = finish(portraits, tmp_path / "out", config)
-    assert f"{len(published)} done before" in printed
-    compare(tmp_path / "out", tmp_path / "whole")
+    kill_after(portraits, sink, config, parts=1, seconds=0)
+    killed = rows(sink)
+    assert 0 < len(killed) < COUNT
+    stop_after(portraits, sink, config, parts=len(list(sink.glob("manifest/*.parquet"))) + 1)
+    stopped = rows(sink)
+    assert len(killed) < len(stopped)
+    printed = finish(portraits, sink, config)
+    assert f"{len(stopped)} done before" in printed
+    compare(sink, tmp_path / "whole")
 
 
 @pytest.mark.slow
@@ -98,16 +115,3 @@ def test_three_kills_at_random_moments_change_nothing(
         kill_after(portraits, tmp_path / "out", config, parts=0, seconds=dice.uniform(0.5, 20))
     finish(portraits, tmp_path / "out", config)
     compare(tmp_path / "out", tmp_path / "whole")
-
-
-def test_ctrl_c_publishes_what_is_done(portraits: Path, tmp_path: Path, config: Path) -> None:
-    sink = tmp_path / "out"
-    process = start(portraits, sink, config)
-    while process.poll() is None and not list(sink.glob("manifest/*.parquet")):
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=100)
-    assert process.returncode == 130, errors.decode()
-    assert b"the same command goes on from here" in errors
-    assert len(list((sink / "runs").iterdir())) == 1
-    assert 0 < len(rows(sink)) <= 11

@@ -20,6 +20,11 @@ from pipeline.run import Outcome
 from pipeline.work import Trial
 
 Restoring = Callable[..., Outcome]
+TWO_METHODS: dict[str, Any] = {
+    "methods": {"small": {"method": "classic", "parameters": {"size": 256}}, "large": {"method": "classic"}},
+    "rules": [{"name": "small faces", "use": "small", "side": {"below": 160}}],
+    "method": "large",
+}
 VOLATILE = {"run_id", "seconds", "mtime", "etag", "uri", "result_uri"}
 
 
@@ -178,14 +183,8 @@ def test_parts_have_one_schema_whatever_is_in_them(archive: Path, tmp_path: Path
     assert pa.concat_tables(tables).num_rows == 7
 
 
-def test_methods_are_chosen_by_rule_and_every_face_says_which(
-    archive: Path, tmp_path: Path, run_on_ray: Restoring
-) -> None:
-    portraits = {"small": {"method": "classic", "parameters": {"size": 256}}, "large": {"method": "classic"}}
-    rules = [{"name": "small faces", "use": "small", "side": {"below": 160}}]
-    outcome = run_on_ray(
-        archive, tmp_path / "out", methods=portraits, rules=rules, method="large", write={"keep": ["crops"]}
-    )
+def test_methods_are_chosen_by_rule_and_every_face_says_which(archive: Path, tmp_path: Path, run: Restoring) -> None:
+    outcome = run(archive, tmp_path / "out", **TWO_METHODS, write={"keep": ["crops"]})
     chosen = {
         path: (row["faces"][0]["method"], row["faces"][0]["rule"])
         for path, row in rows(tmp_path / "out").items()
