@@ -14,6 +14,7 @@ from typing import Any, cast
 import pyarrow as pa
 import ray.data
 from ray.data import ActorPoolStrategy, Dataset
+from ray.data.block import Block
 
 from infra.config import Pool
 from pipeline import chains
@@ -26,7 +27,7 @@ from stages.recipe import named
 def flow(job: Job, todo: Sequence[Source]) -> Dataset:
     """Every photo of ``todo``, worked on and its result stored; comes back as rows for the manifest, in any order."""
     pools, batch = job.config.run, job.config.run.batch
-    photos = ray.data.from_arrow(blocks(job, todo))
+    photos = ray.data.from_blocks(blocks(job, todo))  # as from_arrow, but without tasks that look at each block
     photos = photos.map_batches(
         cast("Any", partial(read, job=job)),  # Ray types a batch as any of its formats
         batch_size=batch,
@@ -59,7 +60,7 @@ def read(table: pa.Table, job: Job) -> Iterator[pa.Table]:
     yield from chains.Chain(job, chains.read)(table)
 
 
-def blocks(job: Job, todo: Sequence[Source]) -> list[pa.Table | bytes]:
+def blocks(job: Job, todo: Sequence[Source]) -> list[Block]:
     """The work as small tables, one batch each."""
     columns, batch = Columns(job.sizes), job.config.run.batch
     starts = range(0, len(todo), batch)
