@@ -2,7 +2,9 @@
 
     python tests/golden/make_classic.py
 
-``input`` is (2, 64, 64, 3) uint8 RGB, ``output`` the same as float16 in [0, 1].
+``input`` is (2, 64, 64, 3) uint8 RGB, ``output`` the same as float16 in [0, 1]. ``enlarged`` is every fourth pixel, in
+both directions, of what becomes of the first input enlarged four times: the way of grain that is too coarse to be seen
+at the crop's own size.
 """
 
 from pathlib import Path
@@ -36,11 +38,28 @@ def damaged(grain: float, blur: float) -> NDArray[np.uint8]:
     return np.clip(np.rint(soft + noise), 0, 255).astype(np.uint8)
 
 
+def enlarged(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """``crop`` four times as large, as a small face is enlarged to its crop."""
+    return np.asarray(cv2.resize(crop, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def as_tensor(crops: NDArray[np.uint8]) -> torch.Tensor:
+    """(n, S, S, 3) uint8 as (n, 3, S, S) float32 in [0, 1]."""
+    return torch.from_numpy(crops.astype(np.float32) / 255).permute(0, 3, 1, 2)
+
+
+def as_array(restored: torch.Tensor) -> NDArray[np.float16]:
+    """(n, 3, S, S) as (n, S, S, 3) float16."""
+    return restored.permute(0, 2, 3, 1).numpy().astype(np.float16)
+
+
 def main() -> None:
     crops = np.stack([damaged(grain=12, blur=0.8), damaged(grain=2, blur=2)])
-    tensor = torch.from_numpy(crops.astype(np.float32) / 255).permute(0, 3, 1, 2)
-    restored = Classic(ClassicParameters(size=SIDE)).restore(tensor, [0, 0])
-    np.savez_compressed(FILE, input=crops, output=restored.permute(0, 2, 3, 1).numpy().astype(np.float16))
+    restored = Classic(ClassicParameters(size=SIDE)).restore(as_tensor(crops), [0, 0])
+    large = enlarged(crops[0])
+    coarse = Classic(ClassicParameters(size=4 * SIDE)).restore(as_tensor(large[None]), [0])
+    outputs = {"output": as_array(restored), "enlarged": as_array(coarse)[0, ::4, ::4]}
+    np.savez_compressed(FILE, input=crops, **outputs)
 
 
 if __name__ == "__main__":

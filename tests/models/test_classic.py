@@ -137,3 +137,12 @@ def test_the_golden_crops_come_out_as_recorded() -> None:
     with np.load(GOLDEN) as golden:
         for crop, expected in zip(golden["input"], golden["output"], strict=True):
             np.testing.assert_allclose(restore(crop), expected.astype(np.float32), rtol=0, atol=1 / 255)
+
+
+def test_an_enlarged_golden_crop_comes_out_as_recorded() -> None:
+    with np.load(GOLDEN) as golden:
+        large = cv2.resize(golden["input"][0], None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+        expected = golden["enlarged"].astype(np.float32)
+        made = restore(np.asarray(large, np.uint8))[::4, ::4]
+        assert np.abs(made - large[::4, ::4].astype(np.float32) / 255).mean() > 4 / 255
+        np.testing.assert_allclose(made, expected, rtol=0, atol=2 / 255)
