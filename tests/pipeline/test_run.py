@@ -3,7 +3,7 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from infra.storage import Storage
 from pipeline.ledger import Retry, read_manifest
 from pipeline.run import Outcome
 from pipeline.work import Trial
+from tests.pipeline.conftest import in_process, restoring
 
 Restoring = Callable[..., Outcome]
 TWO_METHODS: dict[str, Any] = {
@@ -225,6 +226,29 @@ def test_a_run_over_the_failure_limit_stops_and_says_so(archive: Path, tmp_path:
     assert outcome.state == "stopped"
     assert outcome.unreached > 0
     assert len(rows(tmp_path / "out")) == outcome.work.listed - outcome.unreached
+
+
+def test_an_interrupted_run_publishes_what_is_done_and_goes_on(archive: Path, tmp_path: Path) -> None:
+    def interrupted(outcome: Outcome) -> Generator[pa.Table]:
+        for index, table in enumerate(in_process(outcome)):
+            if index == 2:
+                raise KeyboardInterrupt
+            yield table
+
+    stopped = restoring(interrupted)(archive, tmp_path / "out")
+    assert (stopped.state, stopped.unreached) == ("interrupted", 2)
+    assert len(rows(tmp_path / "out")) == 5
+    assert restoring(in_process)(archive, tmp_path / "out").tally.total == 2
+
+
+def test_our_own_bug_ends_the_run_and_keeps_what_was_published(archive: Path, tmp_path: Path) -> None:
+    def broken(outcome: Outcome) -> Generator[pa.Table]:
+        yield next(in_process(outcome))
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        restoring(broken)(archive, tmp_path / "out")
+    assert len(rows(tmp_path / "out")) == 3
 
 
 def test_pools_that_do_not_fit_are_refused(archive: Path, tmp_path: Path, run_on_ray: Restoring) -> None:
