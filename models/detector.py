@@ -1,7 +1,5 @@
 """What a face detector is, and the registry: every file in ``models/detectors/`` that defines ``DETECTOR``."""
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 
 from models import detectors
 from models.checkpoint import Checkpoint
+from models.registry import discover
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +67,4 @@ class DetectorSpec:
 @cache
 def all_detectors() -> dict[str, DetectorSpec]:
     """Every detector by name, found in the folder ``models/detectors``."""
-    found: dict[str, DetectorSpec] = {}
-    for module in sorted(pkgutil.iter_modules(detectors.__path__), key=lambda module: module.name):
-        spec = getattr(importlib.import_module(f"{detectors.__name__}.{module.name}"), "DETECTOR", None)
-        if isinstance(spec, DetectorSpec):
-            found[spec.name] = spec
-    return found
+    return discover(detectors, "DETECTOR", DetectorSpec)

@@ -5,8 +5,6 @@ Importing this module does not import torch: most worker processes need none.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from models import methods
 from models.checkpoint import Checkpoint, Device, Dtype
+from models.registry import discover
 
 if TYPE_CHECKING:
     import torch
@@ -70,9 +69,4 @@ class MethodSpec:
 @cache
 def all_methods() -> dict[str, MethodSpec]:
     """Every method by name, found in the folder ``models/methods``."""
-    found: dict[str, MethodSpec] = {}
-    for module in sorted(pkgutil.iter_modules(methods.__path__), key=lambda module: module.name):
-        spec = getattr(importlib.import_module(f"{methods.__name__}.{module.name}"), "METHOD", None)
-        if isinstance(spec, MethodSpec):
-            found[spec.name] = spec
-    return found
+    return discover(methods, "METHOD", MethodSpec)

@@ -1,7 +1,5 @@
 """What a quality measure is, and the registry: every file in ``models/quality/`` that defines ``MEASURE``."""
 
-import importlib
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -10,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import quality
+from models.registry import discover
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +29,7 @@ class QualityMeasure:
 @cache
 def all_measures() -> dict[str, QualityMeasure]:
     """Every measure by name, found in the folder ``models/quality``."""
-    found: dict[str, QualityMeasure] = {}
-    for module in sorted(pkgutil.iter_modules(quality.__path__), key=lambda module: module.name):
-        spec = getattr(importlib.import_module(f"{quality.__name__}.{module.name}"), "MEASURE", None)
-        if isinstance(spec, QualityMeasure):
-            found[spec.name] = spec
-    return found
+    return discover(quality, "MEASURE", QualityMeasure)
 
 
 def measure(picture: NDArray[np.uint8]) -> dict[str, float]:

@@ -1,60 +1,31 @@
 """One run: list, compare, let the flow work, publish. The driver is the manifest's only writer."""
 
-import importlib.metadata
-import json
 import logging
 import math
-import platform
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import cast
 
-import cv2
 import pyarrow as pa
-import pyarrow.compute as pc
-import ray
 
 from infra.errors import ConfigError, RecipeError
 from pipeline import ledger as ledgers
 from pipeline.archive import flow
 from pipeline.cluster import connect
 from pipeline.columns import Columns
-from pipeline.job import Job, code_version
+from pipeline.job import Job
 from pipeline.ledger import Ledger, Retry
-from pipeline.manifest import SCHEMA
 from pipeline.progress import Progress
+from pipeline.publisher import Publisher
+from pipeline.record import Outcome, machine, write_record
 from pipeline.resources import check_fits
-from pipeline.tally import Tally
-from pipeline.work import Trial, Work, batches, plan_work
+from pipeline.work import Trial, batches, plan_work
 from stages.recipe import differences
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a run came to. ``state`` is "finished", "stopped" (by the failure limit) or "interrupted"."""
-
-    job: Job
-    work: Work
-    tally: Tally = field(default_factory=Tally)
-    state: str = "finished"
-    seconds: float = 0.0
-    machine: dict[str, Any] = field(default_factory=dict[str, Any])
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Every listed photo's status, those that were done before included."""
-        return dict(self.work.done + self.tally.photos + self.tally.renewed)
-
-    @property
-    def unreached(self) -> int:
-        """Photos that a stopped or interrupted run did not come to."""
-        return self.work.listed - sum(self.counts.values())
-
 
 Engine = Callable[[Outcome], Generator[pa.Table]]
 
@@ -86,7 +57,7 @@ def restore(
     return outcome
 
 
-def work_through(publisher: "Publisher", outcome: Outcome, engine: Engine, quiet: bool) -> None:
+def work_through(publisher: Publisher, outcome: Outcome, engine: Engine, quiet: bool) -> None:
     """Publish what the engine brings, to its end, to the failure limit, or until the operator interrupts it."""
     tally, todo = outcome.tally, len(outcome.work.todo)
     with Progress(todo, quiet) as progress, closing(engine(outcome)) as tables:
@@ -113,66 +84,13 @@ def on_ray(outcome: Outcome) -> Generator[pa.Table]:
             yield cast("pa.Table", table)
 
 
-def skip(publisher: "Publisher", outcome: Outcome) -> None:
+def skip(publisher: Publisher, outcome: Outcome) -> None:
     """Files that are no photos get their rows without ever being read."""
     columns = Columns(outcome.job.sizes)
     for photos in batches(outcome.work.skipped, outcome.job.config.run.part_rows):
         table = columns.table(photos, pixels=False)
         publisher.add(table)
         outcome.tally.add(table, publisher.ledger.rows)
-
-
-class Publisher:
-    """Collects rows and publishes them after ``part_rows`` rows or ``part_seconds`` seconds, and at the end."""
-
-    def __init__(self, job: Job, ledger: Ledger) -> None:
-        self.job = job
-        self.ledger = ledger
-        self.recipe = job.recipe.model_dump(mode="json")
-        self.facts = facts(job)
-        self.waiting: list[pa.Table] = []
-        self.since = time.monotonic()
-        self.number = 0
-
-    def add(self, table: pa.Table) -> None:
-        """Take in rows of the transit schema whose results are stored."""
-        self.waiting.append(self.complete(table))
-        run = self.job.config.run
-        count = sum(part.num_rows for part in self.waiting)
-        if count >= run.part_rows or time.monotonic() - self.since >= run.part_seconds:
-            self.publish()
-
-    def publish(self) -> None:
-        """Publish what is waiting."""
-        if self.waiting:
-            self.number += 1
-            table = pa.concat_tables(self.waiting)
-            self.ledger.publish(self.number, self.job.run_id, table, self.recipe)
-        self.waiting = []
-        self.since = time.monotonic()
-
-    close = publish
-
-    def complete(self, table: pa.Table) -> pa.Table:
-        """Rows of the manifest: the run's own columns filled, renewed rows taken over from the ledger."""
-        renewed = table.filter(table.column("renewed")).select(["uri", "size", "etag", "mtime"]).to_pylist()
-        worked = table.filter(pc.invert(table.column("renewed"))).select(SCHEMA.names)
-        for name, value in self.facts.items():
-            index, kind = SCHEMA.get_field_index(name), SCHEMA.field(name).type
-            worked = worked.set_column(index, SCHEMA.field(name), pa.array([value] * worked.num_rows, kind))
-        before = self.ledger.published(row["uri"] for row in renewed)
-        kept = pa.Table.from_pylist([before[row["uri"]] | row for row in renewed], schema=SCHEMA)
-        return pa.concat_tables([worked.cast(SCHEMA), kept])
-
-
-def facts(job: Job) -> dict[str, Any]:
-    """The columns that are the same for every row of a run."""
-    return {
-        "run_id": job.run_id,
-        "recipe": job.recipe.hash,
-        "weights": sorted(job.recipe.weights.items()),
-        "code_version": code_version(),
-    }
 
 
 def open_sink(job: Job, new_recipe: bool) -> tuple[Job, Ledger]:
@@ -206,56 +124,3 @@ def check_limit(limit: str | None) -> None:
         good = False
     if not good:
         raise ConfigError(f"run.max_failed: {limit} is neither a number nor a share", 'for example "5%" or "20"')
-
-
-def machine(cluster: Mapping[str, float]) -> dict[str, Any]:
-    """Where a run was: for the record only."""
-    return {
-        "cpus": cluster.get("CPU", 0.0),
-        "gpus": cluster.get("GPU", 0.0),
-        "nodes": len(ray.nodes()),
-        "python": platform.python_version(),
-        "ray": ray.__version__,
-        "torch": importlib.metadata.version("torch"),
-        "opencv": cv2.__version__,
-    }
-
-
-def record(outcome: Outcome, started: datetime) -> dict[str, Any]:
-    """The run record: facts of the run, none of which is in a result."""
-    job, tally, work = outcome.job, outcome.tally, outcome.work
-    rate = 1 / outcome.seconds if outcome.seconds else 0.0
-    return {
-        "run_id": job.run_id,
-        "source": job.source,
-        "sink": job.sink,
-        "started": started.isoformat(),
-        "ended": datetime.now(UTC).isoformat(),
-        "state": outcome.state,
-        "recipe": job.recipe.model_dump(mode="json"),
-        "recipe_hash": job.recipe.hash,
-        "code_version": code_version(),
-        "counts": {
-            "listed": work.listed,
-            **outcome.counts,
-            "already_done": work.done.total(),
-            "renewed": tally.renewed.total(),
-        }
-        | {"vanished": len(work.vanished)},
-        "vanished": work.vanished[:1000],
-        "faces": dict(tally.faces),
-        "failures": dict(tally.failures),
-        "source_bytes": tally.source_bytes,
-        "seconds": outcome.seconds,
-        "stage_seconds": dict(tally.seconds),
-        "photos_per_second": tally.total * rate,
-        "faces_per_second": tally.faces.total() * rate,
-        "machine": outcome.machine,
-    }
-
-
-def write_record(outcome: Outcome, started: datetime) -> None:
-    """Store the run record, last of all."""
-    job = outcome.job
-    content = json.dumps(record(outcome, started), indent=1).encode()
-    job.storage.write(f"{job.sink}/runs/{job.run_id}.json", content)

@@ -10,7 +10,7 @@ from pipeline.commands.options import JobOptions
 from pipeline.exits import OK, SOME_FAILED, STOPPED, Exit
 from pipeline.job import Job, make_job
 from pipeline.ledger import Retry
-from pipeline.run import Outcome
+from pipeline.record import Outcome
 from pipeline.work import Trial
 from stages.photo import FaultClass, Status
 from stages.recipe import checkpoints

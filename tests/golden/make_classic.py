@@ -58,8 +58,8 @@ def main() -> None:
     restored = Classic(ClassicParameters(size=SIDE)).restore(as_tensor(crops), [0, 0])
     large = enlarged(crops[0])
     coarse = Classic(ClassicParameters(size=4 * SIDE)).restore(as_tensor(large[None]), [0])
-    outputs = {"output": as_array(restored), "enlarged": as_array(coarse)[0, ::4, ::4]}
-    np.savez_compressed(FILE, input=crops, **outputs)
+    seen = as_array(coarse)[0, ::4, ::4]
+    np.savez_compressed(FILE, input=crops, output=as_array(restored), enlarged=seen)
 
 
 if __name__ == "__main__":

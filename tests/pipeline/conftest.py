@@ -18,7 +18,8 @@ from pipeline import chains
 from pipeline.archive import blocks
 from pipeline.job import make_job
 from pipeline.ledger import Retry
-from pipeline.run import Engine, Outcome, restore
+from pipeline.record import Outcome
+from pipeline.run import Engine, restore
 from pipeline.work import Trial
 
 SETTINGS = {

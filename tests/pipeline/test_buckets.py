@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from infra.storage import Storage
-from pipeline.run import Outcome
+from pipeline.record import Outcome
 from tests.object_store import ObjectStore
 from tests.pipeline.test_run import TWO_METHODS, results, stable
 

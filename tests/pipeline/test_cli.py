@@ -8,7 +8,7 @@ import pytest
 from pipeline import cli
 from pipeline.commands.archive import exit_of, summary
 from pipeline.exits import OK, OPERATOR, SOME_FAILED, STOPPED
-from pipeline.run import Outcome
+from pipeline.record import Outcome
 
 Restoring = Callable[..., Outcome]
 CONFIG = '[detect]\ndetector = "cascade"\n[leave.good]\n'

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.run import Outcome
+from pipeline.record import Outcome
 from tests.pipeline.conftest import portrait
 from tests.pipeline.test_run import results, rows, stable
 

@@ -16,7 +16,7 @@ from PIL import Image
 from infra.errors import RecipeError, ResourceError, StorageError
 from infra.storage import Storage
 from pipeline.ledger import Retry, read_manifest
-from pipeline.run import Outcome
+from pipeline.record import Outcome
 from pipeline.work import Trial
 from tests.pipeline.conftest import in_process, restoring
 

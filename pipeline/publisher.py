@@ -1,0 +1,64 @@
+"""Publishing: rows become manifest parts, after the results that they mention."""
+
+import time
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.job import Job, code_version
+from pipeline.ledger import Ledger
+from pipeline.manifest import SCHEMA
+
+
+class Publisher:
+    """Collects rows and publishes them after ``part_rows`` rows or ``part_seconds`` seconds, and at the end."""
+
+    def __init__(self, job: Job, ledger: Ledger) -> None:
+        self.job = job
+        self.ledger = ledger
+        self.recipe = job.recipe.model_dump(mode="json")
+        self.facts = facts(job)
+        self.waiting: list[pa.Table] = []
+        self.since = time.monotonic()
+        self.number = 0
+
+    def add(self, table: pa.Table) -> None:
+        """Take in rows of the transit schema whose results are stored."""
+        self.waiting.append(self.complete(table))
+        run = self.job.config.run
+        count = sum(part.num_rows for part in self.waiting)
+        if count >= run.part_rows or time.monotonic() - self.since >= run.part_seconds:
+            self.publish()
+
+    def publish(self) -> None:
+        """Publish what is waiting."""
+        if self.waiting:
+            self.number += 1
+            table = pa.concat_tables(self.waiting)
+            self.ledger.publish(self.number, self.job.run_id, table, self.recipe)
+        self.waiting = []
+        self.since = time.monotonic()
+
+    close = publish
+
+    def complete(self, table: pa.Table) -> pa.Table:
+        """Rows of the manifest: the run's own columns filled, renewed rows taken over from the ledger."""
+        renewed = table.filter(table.column("renewed")).select(["uri", "size", "etag", "mtime"]).to_pylist()
+        worked = table.filter(pc.invert(table.column("renewed"))).select(SCHEMA.names)
+        for name, value in self.facts.items():
+            index, kind = SCHEMA.get_field_index(name), SCHEMA.field(name).type
+            worked = worked.set_column(index, SCHEMA.field(name), pa.array([value] * worked.num_rows, kind))
+        before = self.ledger.published(row["uri"] for row in renewed)
+        kept = pa.Table.from_pylist([before[row["uri"]] | row for row in renewed], schema=SCHEMA)
+        return pa.concat_tables([worked.cast(SCHEMA), kept])
+
+
+def facts(job: Job) -> dict[str, Any]:
+    """The columns that are the same for every row of a run."""
+    return {
+        "run_id": job.run_id,
+        "recipe": job.recipe.hash,
+        "weights": sorted(job.recipe.weights.items()),
+        "code_version": code_version(),
+    }
