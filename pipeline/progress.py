@@ -24,8 +24,10 @@ class Progress:
         self.started = time.monotonic()
         self.last = self.started
         self.quiet = quiet
+        self.tally = Tally()
         console = Console(stderr=True)
-        self.live = Live(console=console, refresh_per_second=4) if console.is_terminal and not quiet else None
+        live = console.is_terminal and not quiet
+        self.live = Live(console=console, refresh_per_second=4, get_renderable=self.text) if live else None
 
     def __enter__(self) -> "Progress":
         if self.live:
@@ -39,16 +41,20 @@ class Progress:
             self.live.stop()
 
     def show(self, tally: Tally) -> None:
-        now = time.monotonic()
-        if self.live:
-            self.live.update(Text(line(tally, self.total, now - self.started)))
-        elif not self.quiet and now - self.last >= EVERY:
-            self.last = now
-            log.info(line(tally, self.total, now - self.started))
+        self.tally = tally
+        if not self.live and not self.quiet and time.monotonic() - self.last >= EVERY:
+            self.last = time.monotonic()
+            log.info(self.text().plain)
+
+    def text(self) -> Text:
+        """The line as it stands now."""
+        return Text(line(self.tally, self.total, time.monotonic() - self.started))
 
 
 def line(tally: Tally, total: int, seconds: float) -> str:
     """``120 of 2000 photos, 6.1 photos/s, 9.8 faces/s, 2 failed, 5:08 left``."""
+    if not tally.total:
+        return f"0 of {total} photos, starting, {clock(seconds)}"
     rate = tally.total / seconds if seconds > 0 else 0.0
     faces = tally.faces.total() / seconds if seconds > 0 else 0.0
     left = clock((total - tally.total) / rate) if rate else "?"
