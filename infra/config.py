@@ -140,7 +140,6 @@ class Run(Section):
     cpus: Positive | None = None
     batch: Positive = 8
     object_store_mb: Positive = 500
-    read_cpus: Annotated[float, Field(gt=0)] = 0.25
     prepare: Pool = Pool()
     finish: Pool = Pool()
     part_rows: Positive = 1000

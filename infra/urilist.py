@@ -58,7 +58,7 @@ def item(row: dict[str, Any], where: str) -> Entry:
     if not SCHEME.match(uri) and not uri.startswith("/"):
         raise StorageError(f"{where} is relative: '{escape(uri)}'", "write whole URIs: s3://bucket/key or /folder/file")
     etag = row.get("etag")
-    return Entry(located(uri), "", size_of(row.get("size"), where), str(etag).strip('"') if etag else None)
+    return Entry(located(uri), "", size_of(row.get("size"), where), escape(str(etag).strip('"')) if etag else None)
 
 
 def located(uri: str) -> str:
@@ -74,6 +74,6 @@ def size_of(value: Any, where: str) -> int | None:
         size = int(value)
     except ValueError:
         size = -1
-    if size < 0:
+    if not 0 <= size < 2**63:
         raise StorageError(f"{where} has a size that is none: '{value}'")
     return size

@@ -3,15 +3,16 @@
     list -> read -> detect -> align -> restore (one actor pool a method, in series)
          -> paste back -> score -> write -> manifest
 
+Three kinds of pools do it: "prepare" reads, detects and aligns; one for each method restores; "finish" pastes back,
+scores and writes. A photo's file crosses between them, its decoded pixels never do.
+
 A row is a photo from end to end; its faces travel inside it. The driver lists, takes away what the ledger has, and
 publishes a manifest part after the results that it mentions (``pipeline.run``).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, cast
 
-import pyarrow as pa
 import ray.data
 from ray.data import ActorPoolStrategy, Dataset
 from ray.data.block import Block
@@ -23,17 +24,13 @@ from pipeline.job import Job
 from stages.photo import Photo, Source
 from stages.recipe import named
 
+BLOCK = 32
+
 
 def flow(job: Job, todo: Sequence[Source]) -> Dataset:
     """Every photo of ``todo``, worked on and its result stored; comes back as rows for the manifest, in any order."""
     pools, batch = job.config.run, job.config.run.batch
     photos = ray.data.from_blocks(blocks(job, todo))  # as from_arrow, but without tasks that look at each block
-    photos = photos.map_batches(
-        cast("Any", partial(read, job=job)),  # Ray types a batch as any of its formats
-        batch_size=batch,
-        batch_format="pyarrow",
-        num_cpus=pools.read_cpus,
-    )
     photos = add(photos, job, pools.prepare, batch, chains.prepare)
     for name in job.recipe.methods:
         photos = add(photos, job, named(job.config, name).pool, batch, partial(chains.restore, name=name))
@@ -55,13 +52,8 @@ def add(
     )
 
 
-def read(table: pa.Table, job: Job) -> Iterator[pa.Table]:
-    """The read step as a task: it has nothing to load, so it needs no actor."""
-    yield from chains.Chain(job, chains.read)(table)
-
-
 def blocks(job: Job, todo: Sequence[Source]) -> list[Block]:
-    """The work as small tables, one batch each."""
-    columns, batch = Columns(job.sizes), job.config.run.batch
-    starts = range(0, len(todo), batch)
-    return [columns.table([Photo(source) for source in todo[start : start + batch]]) for start in starts]
+    """The work as small tables without pixels: few photos each, so that every actor of a pool has its share."""
+    columns, size = Columns(job.sizes), max(job.config.run.batch, BLOCK)
+    starts = range(0, len(todo), size)
+    return [columns.table([Photo(source) for source in todo[at : at + size]], pixels=False) for at in starts]

@@ -45,15 +45,11 @@ class LastChain(Chain):
     pixels = False
 
 
-def read(job: Job) -> list[Stage]:
-    return [Read(job.storage, job.limits)]
-
-
 def prepare(job: Job) -> list[Stage]:
-    """Decode, detect, align."""
+    """Read, decode, detect, align."""
     find: Stage = Detect(build_detector(job, job.recipe.detect)) if job.recipe.detect else WholePhoto()
     keep_all = job.config.write.unchanged == "copy"
-    return [Decode(job.limits), find, Align(job.recipe), Release(keep_all)]
+    return [Read(job.storage, job.limits), Decode(job.limits), find, Align(job.recipe), Release(keep_all)]
 
 
 def restore(job: Job, name: str) -> list[Stage]:

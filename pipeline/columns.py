@@ -53,8 +53,10 @@ class Columns:
         return table
 
     def photos(self, table: pa.Table) -> list[Photo]:
-        """The photos in a table that ``table`` made with pixels. Arrays are read-only views of the table's memory."""
+        """The photos in a table that ``table`` made. Arrays are read-only views of the table's memory."""
         photos = [to_photo(row) for row in table.select(TRANSIT.names).to_pylist()]
+        if "data" not in table.column_names:
+            return photos
         data = tensors(table, "data")
         photos = [with_data(photo, content) for photo, content in zip(photos, data, strict=True)]
         for method in self.sizes:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from infra.storage import Entry, Storage
 from pipeline.manifest import SCHEMA
 from stages.photo import Source, Status
+from stages.write import plain_target
 
 NEEDED = ["uri", "size", "etag", "mtime", "sha256", "status", "error", "target", "result_uri", "recipe"]
 RECIPE = b"daguerre.recipe"
@@ -78,7 +79,7 @@ class Ledger:
         """The work that an entry of the listing needs; None if its row still holds."""
         known = self.rows.get(entry.uri)
         if known is None:
-            return source_of(entry, entry.path)
+            return source_of(entry, plain_target(entry.path))
         again = retry.wants(known) or (copy_unchanged and lacks_copy(known))
         if known.same_object(entry) and not again:
             return None

@@ -30,7 +30,7 @@ class Outcome:
     @property
     def counts(self) -> dict[str, int]:
         """Every listed photo's status, those that were done before included."""
-        return dict(self.work.done + self.tally.photos + self.tally.renewed)
+        return dict(self.work.done + self.tally.passed + self.tally.photos + self.tally.renewed)
 
     @property
     def unreached(self) -> int:

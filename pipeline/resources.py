@@ -1,4 +1,7 @@
-"""Whether a job fits its cluster. Pools that do not fit hang for ever without a word, so this is asked first."""
+"""Whether a job fits its cluster. Pools that do not fit hang for ever without a word, so this is asked first.
+
+The source is read inside the first pool: there is no read task of Ray's beside the pools.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,11 +26,11 @@ def needs(job: Job) -> list[Need]:
     run = job.config.run
     methods = [(f"restore {name}", named(job.config, name).pool) for name in job.recipe.methods]
     pools = [("prepare", run.prepare), *methods, ("finish", run.finish)]
-    return [Need("read", 1, run.read_cpus), *(Need(name, pool.min_size, pool.cpus, pool.gpus) for name, pool in pools)]
+    return [Need(name, pool.min_size, pool.cpus, pool.gpus) for name, pool in pools]
 
 
 def check_fits(job: Job, cluster: Mapping[str, float]) -> None:
-    """Raise ``ResourceError`` if the smallest pools and one read task together exceed the cluster."""
+    """Raise ``ResourceError`` if the smallest pools together exceed the cluster."""
     asked = needs(job)
     for kind, unit, total in (
         ("CPU", "cpus", sum(need.count * need.cpus for need in asked)),

@@ -63,8 +63,8 @@ def work_through(publisher: Publisher, outcome: Outcome, engine: Engine, quiet: 
     with Progress(todo, quiet) as progress, closing(engine(outcome)) as tables:
         try:
             for table in tables:
-                publisher.add(table)
                 tally.add(table, publisher.ledger.rows)
+                publisher.add(table)
                 progress.show(tally)
                 if tally.over(outcome.job.config.run.max_failed, todo):
                     outcome.state = "stopped"
@@ -90,7 +90,7 @@ def skip(publisher: Publisher, outcome: Outcome) -> None:
     for photos in batches(outcome.work.skipped, outcome.job.config.run.part_rows):
         table = columns.table(photos, pixels=False)
         publisher.add(table)
-        outcome.tally.add(table, publisher.ledger.rows)
+        outcome.tally.passed["skipped"] += table.num_rows
 
 
 def open_sink(job: Job, new_recipe: bool) -> tuple[Job, Ledger]:

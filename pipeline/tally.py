@@ -17,13 +17,17 @@ NEEDED = ["uri", "status", "error", "faces", "seconds", "renewed"]
 
 @dataclass(slots=True)
 class Tally:
-    """Photos and faces by status, failures by class, seconds by stage, bytes read from the source."""
+    """Photos and faces by status, failures by class, seconds by stage, bytes read from the source.
+
+    ``passed`` counts files that were never read because they are no photos: they are in no rate and no limit.
+    """
 
     photos: Counter[str] = field(default_factory=Counter[str])
     faces: Counter[str] = field(default_factory=Counter[str])
     failures: Counter[str] = field(default_factory=Counter[str])
     seconds: Counter[str] = field(default_factory=Counter[str])
     renewed: Counter[str] = field(default_factory=Counter[str])
+    passed: Counter[str] = field(default_factory=Counter[str])
     source_bytes: int = 0
 
     @property
@@ -46,11 +50,11 @@ class Tally:
             if row["status"] == Status.FAILED:
                 self.failures[row["error"]["class"]] += 1
 
-    def over(self, limit: str | None, listed: int) -> bool:
-        """Whether more photos failed than ``limit`` ("5%" of those seen, or a number) allows."""
-        if limit is None:
+    def over(self, limit: str | None, todo: int) -> bool:
+        """Whether more photos failed than ``limit`` ("5%" of those seen, or a number) allows, and some are left."""
+        if limit is None or self.total >= todo:
             return False
         failed = self.photos[Status.FAILED]
         if limit.endswith("%"):
-            return self.total >= min(SEEN_BEFORE_STOPPING, listed) and failed > self.total * float(limit[:-1]) / 100
+            return self.total >= SEEN_BEFORE_STOPPING and failed > self.total * float(limit[:-1]) / 100
         return failed > int(limit)

@@ -45,10 +45,11 @@ def plan_work(job: Job, ledger: Ledger, retry: Retry, trial: Trial) -> Work:
     listing = Listing(job.storage, job.source, read.include, read.exclude, read.root)
     seen: set[str] = set()
     work = Work()
-    names = {known.target: uri for uri, known in ledger.rows.items()}
+    targets = {known.target: uri for uri, known in ledger.rows.items()}
     for entry in chosen(listing, seen, trial):
-        sort_in(work, entry, ledger, retry, job, names)
-    work.vanished = sorted(uri for uri in ledger.rows if uri not in seen)
+        sort_in(work, entry, ledger, retry, job, targets)
+    if listing.kind == "folder":
+        work.vanished = sorted(uri for uri in ledger.rows if uri not in seen and uri.startswith(f"{job.source}/"))
     return work
 
 
@@ -69,31 +70,30 @@ def chosen(listing: Listing, seen: set[str], trial: Trial) -> Iterator[Entry]:
             yield entry
 
 
-def sort_in(work: Work, entry: Entry, ledger: Ledger, retry: Retry, job: Job, names: dict[str, str]) -> None:
-    """Put one entry where it belongs."""
-    check_place(entry, job.sink, names)
+def sort_in(work: Work, entry: Entry, ledger: Ledger, retry: Retry, job: Job, targets: dict[str, str]) -> None:
+    """Put one entry where it belongs. ``targets`` says whose every result is or will be."""
     work.listed += 1
     due = ledger.due(entry, retry, job.config.write.unchanged == "copy")
     if due is None:
         work.done[ledger.rows[entry.uri].status] += 1
-    elif is_image(entry.path):
+        return
+    check_place(due, job.sink, targets)
+    if is_image(entry.path):
         work.todo.append(due)
         work.bytes_todo += entry.size or 0
     else:
         work.skipped.append(not_a_photo(due))
 
 
-def check_place(entry: Entry, sink: str, names: dict[str, str]) -> None:
+def check_place(due: Source, sink: str, targets: dict[str, str]) -> None:
     """Refuse a photo inside the sink, and two photos whose results would have one name."""
-    if entry.uri.startswith(f"{sink}/"):
-        raise StorageError(
-            f"the source lists {entry.uri}, which lies in the sink", "choose a sink outside of the source"
-        )
-    if names.setdefault(entry.path, entry.uri) != entry.uri:
-        other = names[entry.path]
-        raise StorageError(
-            f"{other} and {entry.uri} would both become photos/{entry.path}", "give each source its own sink"
-        )
+    if due.uri.startswith(f"{sink}/"):
+        hint = "choose a sink outside of the source"
+        raise StorageError(f"the source lists {due.uri}, which lies in the sink", hint)
+    other = targets.setdefault(due.target, due.uri)
+    if other != due.uri:
+        hint = "give each source its own sink"
+        raise StorageError(f"{other} and {due.uri} would both become photos/{due.target}", hint)
 
 
 def not_a_photo(source: Source) -> Photo:

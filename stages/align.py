@@ -39,6 +39,8 @@ class Align:
 
     def face(self, photo: Photo, face: Face, rgb: Pixels) -> Face:
         """A detected face: quality on the standard crop, then the rule, then the method's own crop."""
+        if not usable(face):
+            return face.failed("the landmarks or the box are no face's")
         standard, crop = standard_crop(face, rgb)
         face = replace(face, side=STANDARD / scale_of(standard), before=measure(crop))
         choice = choose(self.recipe, photo.source.path, face)
@@ -67,6 +69,13 @@ class Align:
     def ready(self, photo: Photo, face: Face, method: str, crop: Pixels) -> Face:
         seed = seed_of(photo.sha256 or "", face.index, method, self.recipe.seed)
         return replace(face, method=method, crop=crop, seed=seed)
+
+
+def usable(face: Face) -> bool:
+    """Whether there is a crop at all: finite points that do not all coincide, or a box that has a size."""
+    points = np.reshape(face.box, (2, 2)) if face.landmarks is None else face.landmarks
+    spread = min(face.box[2:]) if face.landmarks is None else float(np.ptp(points, axis=0).max())
+    return bool(np.isfinite(points).all()) and spread > 1e-3
 
 
 def standard_crop(face: Face, rgb: Pixels) -> tuple[Matrix, Pixels]:

@@ -5,13 +5,16 @@ Only what comes out as it went in is taken: 8-bit grey or colour, one page. Ever
 """
 
 import io
+import struct
 import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin, UnidentifiedImageError
 
 from stages.photo import FaultClass, PhotoFault, Pixels
 
@@ -56,6 +59,8 @@ class Encoding:
     progressive: bool = False
     compression: str | None = None
     lossless: bool = False
+    gamma: float | None = None
+    srgb: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +79,13 @@ def decode(data: Pixels, name: str, limits: Limits) -> Picture:
     """The picture in a file's bytes. Raises ``PhotoFault`` with the class of what is wrong; ``name`` gives the
     expected format.
     """
-    opened = open_checked(data, name, limits)
-    turned = (
-        stored_orientation(opened) if opened.format == "TIFF" else None
-    )  # Pillow turns TIFFs at loading and forgets it
-    load(opened)
-    encoding = encoding_of(opened, data, turned or stored_orientation(opened))
-    grey = opened.mode in {"L", "LA"}
-    image = opened.convert("RGBA" if has_alpha(opened) else "RGB")
+    with decoder_faults():
+        opened = open_checked(data, name, limits)
+        turned = stored_orientation(opened) if opened.format == "TIFF" else None  # Pillow turns TIFFs and forgets it
+        opened.load()
+        encoding = encoding_of(opened, data, turned or stored_orientation(opened))
+        grey = opened.mode in {"L", "LA"}
+        image = opened.convert("RGBA" if has_alpha(opened) else "RGB")
     pixels = upright(np.asarray(image), 1 if turned else encoding.orientation)
     alpha = np.ascontiguousarray(pixels[..., 3]) if pixels.shape[2] == 4 else None
     return Picture(np.ascontiguousarray(pixels[..., :3]), alpha, grey, encoding)
@@ -105,25 +109,24 @@ def open_checked(data: Pixels, name: str, limits: Limits) -> ImageFile.ImageFile
 def identify(data: Pixels) -> ImageFile.ImageFile:
     """The file opened by its content, whatever its name."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return Image.open(io.BytesIO(data.data))
+        return Image.open(io.BytesIO(data.data))
     except UnidentifiedImageError:
         head = data[:12].tobytes()
         if head[4:8] == b"ftyp" and head[8:12] in HEIF_BRANDS:
             raise PhotoFault(FaultClass.UNSUPPORTED, "HEIC is not supported yet") from None
         raise PhotoFault(FaultClass.NOT_AN_IMAGE, "the content is no image of a known format") from None
-    except Exception as error:  # decoders raise errors of every type on damaged headers
-        raise PhotoFault(FaultClass.CORRUPT, one_line(error)) from error
 
 
-def load(opened: ImageFile.ImageFile) -> None:
-    """Decode the pixels, or say what is wrong with them."""
+@contextmanager
+def decoder_faults() -> Generator[None]:
+    """What a decoder raises is the photo's fault, unless memory ran out. Damaged files raise errors of every type."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            opened.load()
-    except Exception as error:  # decoders raise errors of every type on damaged files
+            yield
+    except (PhotoFault, MemoryError):
+        raise
+    except Exception as error:
         message = one_line(error)
         kind = FaultClass.TRUNCATED if "truncated" in message.lower() else FaultClass.CORRUPT
         raise PhotoFault(kind, message) from error
@@ -145,8 +148,11 @@ def has_alpha(image: Image.Image) -> bool:
 
 
 def stored_orientation(opened: ImageFile.ImageFile) -> int:
-    """The orientation tag, 1 to 8; 1 where there is none or nonsense."""
-    value = opened.getexif().get(ORIENTATION, 1)
+    """The orientation tag, 1 to 8; 1 where there is none, or nonsense, or damaged metadata."""
+    try:
+        value = opened.getexif().get(ORIENTATION, 1)
+    except Exception:  # damaged metadata raises errors of every type, and costs the photo nothing else
+        return 1
     return value if isinstance(value, int) and value in range(1, 9) else 1
 
 
@@ -167,8 +173,21 @@ def encoding_of(opened: ImageFile.ImageFile, data: Pixels, orientation: int) -> 
         subsampling=JpegImagePlugin.get_sampling(opened) if jpeg else -1,
         progressive=bool(info.get("progressive")),
         compression=info.get("compression"),
-        lossless=b"VP8L" in data[:4096].tobytes() if opened.format == "WEBP" else True,
+        lossless=opened.format != "WEBP" or b"VP8L" in riff_chunks(data),
+        gamma=info.get("gamma"),
+        srgb=info.get("srgb"),
     )
+
+
+def riff_chunks(data: Pixels) -> list[bytes]:
+    """The names of a RIFF file's chunks, in order."""
+    found: list[bytes] = []
+    place = 12
+    while place + 8 <= data.size:
+        found.append(data[place : place + 4].tobytes())
+        size = int.from_bytes(data[place + 4 : place + 8].tobytes(), "little")
+        place += 8 + size + size % 2
+    return found
 
 
 def resolution(dpi: object) -> tuple[float, float] | None:
@@ -181,14 +200,20 @@ def resolution(dpi: object) -> tuple[float, float] | None:
 
 
 def encode(picture: Picture, rgb: Pixels) -> bytes:
-    """A file like the one that ``picture`` came from, with ``rgb`` (H, W, 3) uint8, upright, as its pixels."""
+    """A file like the one that ``picture`` came from, with ``rgb`` (H, W, 3) uint8, upright, as its pixels.
+
+    Raises ``PhotoFault`` (unwritable) if Pillow does not take the photo's own metadata or tables.
+    """
     how = picture.encoding
     layers = rgb if picture.alpha is None else np.dstack([rgb, picture.alpha])
     image = Image.fromarray(stored(layers, how.orientation))
     if picture.grey:
         image = image.convert("L") if picture.alpha is None else image.convert("LA")
     out = io.BytesIO()
-    SAVERS[how.format](image, how, out)
+    try:
+        SAVERS[how.format](image, how, out)
+    except (OSError, ValueError, TypeError, OverflowError, struct.error) as error:
+        raise PhotoFault(FaultClass.UNWRITABLE, one_line(error)) from error
     return out.getvalue()
 
 
@@ -210,7 +235,19 @@ def save_jpeg(image: Image.Image, how: Encoding, out: io.BytesIO) -> None:
 
 def save_png(image: Image.Image, how: Encoding, out: io.BytesIO) -> None:
     extra = {"dpi": how.dpi} if how.dpi else {}
-    image.save(out, "PNG", icc_profile=how.icc, exif=how.exif or b"", **extra)
+    image.save(out, "PNG", icc_profile=how.icc, exif=how.exif or b"", pnginfo=png_chunks(how), **extra)
+
+
+def png_chunks(how: Encoding) -> PngImagePlugin.PngInfo:
+    """The chunks that say how the colours are meant, and the XMP, which may hold the orientation."""
+    chunks = PngImagePlugin.PngInfo()
+    if how.srgb is not None:
+        chunks.add(b"sRGB", bytes([how.srgb]))
+    if how.gamma is not None:
+        chunks.add(b"gAMA", struct.pack(">I", round(how.gamma * 100_000)))
+    if how.xmp:
+        chunks.add_itxt("XML:com.adobe.xmp", how.xmp.decode("utf-8", "replace"))
+    return chunks
 
 
 def save_tiff(image: Image.Image, how: Encoding, out: io.BytesIO) -> None:

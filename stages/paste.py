@@ -18,6 +18,7 @@ from stages.stage import each
 
 Floats = NDArray[np.float32]
 A = TypeVar("A", Pixels, Floats)
+Window = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Patch:
     3) in levels, times mask.
     """
 
-    window: tuple[int, int, int, int]
+    window: Window
     mask: Floats
     change: Floats
 
@@ -48,10 +49,9 @@ class Paste:
             return photo
         before = photo.picture.rgb
         patches = {face.index: make_patch(face, before, self.feather) for face in faces}
-        pasted = blend(before, [patch for patch in patches.values() if patch])
-        changed = {index for index, patch in patches.items() if patch and differs(pasted, before, patch.window)}
+        changed = {index: patch for index, patch in patches.items() if patch and np.rint(patch.change).any()}
         marked = tuple(mark(face, face.index in changed) for face in photo.faces)
-        return replace(photo, faces=marked, pasted=pasted if changed else None)
+        return replace(photo, faces=marked, pasted=blend(before, list(changed.values())) if changed else None)
 
 
 class Replace:
@@ -67,10 +67,13 @@ class Replace:
         if not restored:
             return photo
         face = restored[0]
-        if face.crop is None or face.restored is None:
+        crop, result = face.crop, face.restored
+        if crop is None or result is None:
             return photo
-        change = (face.restored.astype(np.float32) - face.crop) * np.float32(face.strength)
-        return replace(photo, pasted=add(face.crop, change))
+        change = (result.astype(np.float32) - crop) * np.float32(face.strength)
+        changed = bool(np.rint(change).any())
+        faces = tuple(mark(face, changed) for face in photo.faces)
+        return replace(photo, faces=faces, pasted=add(crop, change) if changed else None)
 
 
 def mark(face: Face, changed: bool) -> Face:
@@ -78,10 +81,6 @@ def mark(face: Face, changed: bool) -> Face:
     if face.status is not FaceStatus.RESTORED or changed:
         return face
     return replace(face, status=FaceStatus.LEFT, reason="the method changed nothing")
-
-
-def differs(one: Pixels, other: Pixels, window: tuple[int, int, int, int]) -> bool:
-    return bool((view(one, window) != view(other, window)).any())
 
 
 def make_patch(face: Face, photo: Pixels, feather: float) -> Patch | None:
@@ -107,19 +106,41 @@ def soft_mask(size: int, feather: float) -> Floats:
 
 def blend(photo: Pixels, patches: list[Patch]) -> Pixels:
     """``photo`` (H, W, 3) with all patches applied; outside their masks not a bit changes."""
-    total = np.zeros(photo.shape[:2] + (1,), np.float32) if len(patches) > 1 else None
-    for patch in patches:
-        if total is not None:
-            view(total, patch.window)[...] += patch.mask
     pasted = photo.copy()
-    for patch in patches:
-        weight = np.float32(1) if total is None else np.maximum(view(total, patch.window), np.float32(1))
-        region = view(pasted, patch.window)
-        region[...] = add(region, (patch.change / weight).astype(np.float32))
+    for cluster in clusters(patches):
+        window = around(cluster)
+        x0, y0, x1, y1 = window
+        mask, change = np.zeros((y1 - y0, x1 - x0, 1), np.float32), np.zeros((y1 - y0, x1 - x0, 3), np.float32)
+        for patch in cluster:
+            place = (patch.window[0] - x0, patch.window[1] - y0, patch.window[2] - x0, patch.window[3] - y0)
+            view(mask, place)[...] += patch.mask
+            view(change, place)[...] += patch.change
+        view(pasted, window)[...] = add(view(photo, window), (change / mask.clip(1)).astype(np.float32))
     return pasted
 
 
-def view(array: A, window: tuple[int, int, int, int]) -> A:
+def clusters(patches: list[Patch]) -> list[list[Patch]]:
+    """The patches in groups whose windows hang together, so that each pixel is blended and rounded once."""
+    groups: list[list[Patch]] = []
+    for patch in patches:
+        near = [overlap(around(group), patch.window) for group in groups]
+        joined = [one for group, is_near in zip(groups, near, strict=True) if is_near for one in group]
+        groups = [group for group, is_near in zip(groups, near, strict=True) if not is_near] + [[*joined, patch]]
+    return groups
+
+
+def around(patches: list[Patch]) -> Window:
+    """The smallest window that holds those of all patches."""
+    windows = [patch.window for patch in patches]
+    left, top, right, bottom = zip(*windows, strict=True)
+    return min(left), min(top), max(right), max(bottom)
+
+
+def overlap(one: Window, other: Window) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def view(array: A, window: Window) -> A:
     """The window (x0, y0, x1, y1) of an image."""
     x0, y0, x1, y1 = window
     return array[y0:y1, x0:x1]

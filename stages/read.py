@@ -38,6 +38,8 @@ class Read:
             raise PhotoFault(FaultClass(fault.kind), fault.message, fault.attempts) from fault
         if not content:
             raise PhotoFault(FaultClass.EMPTY, "the file is empty")
+        if len(content) > self.limits.max_bytes:
+            raise PhotoFault(FaultClass.TOO_LARGE, f"{len(content)} bytes are more than {self.limits.max_bytes}")
         sha256 = hashlib.sha256(content).hexdigest()
         read = replace(photo, bytes_read=len(content), sha256=sha256, source=replace(source, size=len(content)))
         if sha256 == source.previous_sha256 and not source.retry:

@@ -18,7 +18,7 @@ from models.detector import DetectorSettings, DetectorSpec, all_detectors
 from models.method import MethodSpec, Parameters, TemplateName, all_methods
 from models.quality_measure import all_measures
 
-STAGE_VERSIONS = {"decode": 1, "align": 1, "paste": 1, "encode": 1}
+STAGE_VERSIONS = {"decode": 1, "detect": 1, "align": 1, "rules": 1, "restore": 1, "paste": 1, "encode": 1}
 LEAVE = "leave"
 Sha256 = Callable[[Checkpoint], str]
 

@@ -3,15 +3,18 @@
 import hashlib
 import io
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
 from infra.storage import Storage, StorageFault
-from stages.imaging import encode, one_line
+from stages.imaging import encode
 from stages.photo import Face, FaceStatus, Fault, FaultClass, Photo, PhotoFault, Pixels, Status
 from stages.stage import each
+
+HASHED = re.compile(r"~([0-9a-f]{8}(?:\.[^./]*)?)$")
 
 
 class Conclude:
@@ -72,10 +75,7 @@ class Write:
 
     def content(self, photo: Photo) -> bytes:
         if photo.picture is not None and photo.pasted is not None:
-            try:
-                return encode(photo.picture, photo.pasted)
-            except Exception as error:  # encoders raise errors of every type on metadata that they do not like
-                raise PhotoFault(FaultClass.UNWRITABLE, one_line(error)) from error
+            return encode(photo.picture, photo.pasted)
         if photo.data is None:
             raise RuntimeError(f"{photo.source.uri} came to be written without its bytes")
         return photo.data.tobytes()
@@ -96,7 +96,12 @@ def target_of(photo: Photo) -> str:
     source = photo.source
     if source.previous_sha256 is None or photo.sha256 is None or photo.sha256 == source.previous_sha256:
         return source.target
-    return with_hash(source.path, photo.sha256)
+    return with_hash(plain_target(source.path), photo.sha256)
+
+
+def plain_target(path: str) -> str:
+    """A photo's first target, its own path; the form that changed content gets is kept free by escaping its "~"."""
+    return HASHED.sub(r"%7E\1", path)
 
 
 def with_hash(path: str, sha256: str) -> str:

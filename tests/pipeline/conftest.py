@@ -73,16 +73,19 @@ def archive(tmp_path: Path) -> Path:
 
 
 def in_process(outcome: Outcome) -> Generator[pa.Table]:
-    """The flow's chains one after the other, block by block, without Ray."""
+    """The flow's chains one after the other, batch by batch, without Ray."""
     job = outcome.job
-    steps = [chains.Chain(job, build) for build in (chains.read, chains.prepare)]
+    steps = [chains.Chain(job, chains.prepare)]
     steps += [chains.Chain(job, partial(chains.restore, name=name)) for name in job.recipe.methods]
     steps.append(chains.LastChain(job, chains.finish))
+    batch = job.config.run.batch
     for block in blocks(job, outcome.work.todo):
-        table = cast("pa.Table", block)
-        for step in steps:
-            table = next(step(table))
-        yield table
+        whole = cast("pa.Table", block)
+        for start in range(0, whole.num_rows, batch):
+            table = whole.slice(start, batch)
+            for step in steps:
+                table = next(step(table))
+            yield table
 
 
 def restoring(engine: Engine | None) -> Restoring:

@@ -89,9 +89,9 @@ def test_a_plan_names_missing_weights_and_refuses(
 def test_a_plan_refuses_what_does_not_fit(
     archive: Path, tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config.write_text(CONFIG + "[run]\ncpus = 1\n[run.finish]\ncpus = 0.5\n")
+    config.write_text(CONFIG + "[run]\ncpus = 1\n[run.finish]\ncpus = 0.6\n")
     assert cli.run(["plan", str(archive), str(tmp_path / "out"), "--config", str(config)]) == OPERATOR
-    assert "the job needs 1.25 CPUs, the cluster has 1" in capsys.readouterr().err
+    assert "the job needs 1.1 CPUs, the cluster has 1" in capsys.readouterr().err
 
 
 def test_a_finished_sink_needs_no_ray_and_status_adds_up(

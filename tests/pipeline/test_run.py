@@ -15,7 +15,7 @@ from PIL import Image
 
 from infra.errors import RecipeError, ResourceError, StorageError
 from infra.storage import Storage
-from pipeline.ledger import Retry, read_manifest
+from pipeline.ledger import Ledger, Retry, read_manifest
 from pipeline.record import Outcome
 from pipeline.work import Trial
 from tests.pipeline.conftest import in_process, restoring
@@ -136,6 +136,55 @@ def test_a_second_run_reads_nothing_and_a_changed_archive_only_what_changed(
     assert run(archive, sink).tally.total == 0
 
 
+def test_a_part_of_a_finished_archive_finds_its_rows_and_reports_nothing_vanished(
+    archive: Path, tmp_path: Path, run: Restoring
+) -> None:
+    sink = tmp_path / "out"
+    run(archive, sink)
+    for part in (archive / "albums", archive / "a.png"):
+        again = run(part, sink)
+        assert (again.tally.total, again.work.vanished) == (0, [])
+    assert run(archive, sink, read={"exclude": ["*.jpg"]}).work.vanished == []
+
+
+def test_files_that_are_no_photos_are_in_no_rate(archive: Path, tmp_path: Path, run: Restoring) -> None:
+    for index in range(20):
+        (archive / f"{index}.txt").write_text("note")
+    outcome = run(archive, tmp_path / "out")
+    assert outcome.tally.total == 6
+    assert outcome.counts["skipped"] == 22
+    assert outcome.unreached == 0
+
+
+def test_an_interrupt_while_a_part_is_published_doubles_no_row(
+    archive: Path, tmp_path: Path, run: Restoring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember, calls = Ledger.remember, [0]
+
+    def interrupted(ledger: Ledger, part: str, table: pa.Table) -> None:
+        calls[0] += 1
+        if calls[0] == 2:
+            raise KeyboardInterrupt
+        remember(ledger, part, table)
+
+    monkeypatch.setattr(Ledger, "remember", interrupted)
+    outcome = run(archive, tmp_path / "out")
+    assert outcome.state == "interrupted"
+    parts = [pq.read_table(path) for path in (tmp_path / "out" / "manifest").glob("*.parquet")]
+    uris = [uri for part in parts for uri in part.column("uri").to_pylist()]
+    assert len(uris) == len(set(uris)) == sum(outcome.counts.values())
+
+
+def test_many_touched_photos_are_renewed_in_one_part(archive: Path, tmp_path: Path, run: Restoring) -> None:
+    sink = tmp_path / "out"
+    run(archive, sink)
+    for name in ("a.png", "albums/b c.jpg", "albums/blue.png", "broken.jpg", "deep.png"):
+        os.utime(archive / name, (1, 1))
+    again = run(archive, sink)
+    assert again.tally.renewed == Counter({"restored": 2, "no_face": 1, "failed": 1, "skipped": 1})
+    assert len(rows(sink)) == 7
+
+
 def test_failed_photos_are_tried_again_on_request_alone(archive: Path, tmp_path: Path, run: Restoring) -> None:
     sink = tmp_path / "out"
     run(archive, sink)
@@ -149,7 +198,7 @@ def test_a_trial_is_part_of_the_full_run(archive: Path, tmp_path: Path, run: Res
     assert run(archive, sink, trial=Trial(limit=2)).work.listed == 2
     assert run(archive, sink, trial=Trial(sample=3)).work.listed == 3
     full = run(archive, sink)
-    assert full.work.done.total() + full.tally.total == 7
+    assert full.work.done.total() + full.tally.total + full.tally.passed.total() == 7
     assert full.work.done.total() >= 3
     assert len(rows(sink)) == 7
 
@@ -161,7 +210,7 @@ def test_another_recipe_stops_and_works_beside_on_request(archive: Path, tmp_pat
         run(archive, sink, strength=0.5)
     beside = run(archive, sink, strength=0.5, new_recipe=True)
     assert beside.job.sink == f"file://{sink}/recipes/{beside.job.recipe.hash}"
-    assert beside.tally.total == 7
+    assert (beside.tally.total, beside.tally.passed.total()) == (6, 1)
     assert run(archive, sink, strength=0.5, new_recipe=True).tally.total == 0
 
 
@@ -256,7 +305,7 @@ def test_pools_that_do_not_fit_are_refused(archive: Path, tmp_path: Path, run_on
         run_on_ray(
             archive,
             tmp_path / "out",
-            run={"prepare": {"cpus": 1.5, "min_size": 2, "max_size": 2}, "read_cpus": 0.1, "finish": {"cpus": 0.15}},
+            run={"prepare": {"cpus": 1.5, "min_size": 2, "max_size": 2}, "finish": {"cpus": 0.25}},
         )
 
 

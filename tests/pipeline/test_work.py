@@ -6,13 +6,14 @@ import pytest
 
 from infra.config import Config
 from infra.errors import ConfigError, ResourceError, StorageError
+from infra.storage import Entry, Storage
 from pipeline import ledger as ledgers
 from pipeline.job import Job, make_job
 from pipeline.ledger import Retry
 from pipeline.resources import check_fits, needs
 from pipeline.run import check_limit
 from pipeline.tally import Tally
-from pipeline.work import Trial, Work, plan_work
+from pipeline.work import Trial, Work, check_place, plan_work
 from stages.photo import FaultClass, Status
 
 NO_RETRY = Retry()
@@ -78,12 +79,21 @@ def test_a_list_that_leads_into_the_sink_is_refused(folder: Path, tmp_path: Path
         plan(job(listed, folder))
 
 
+def test_two_photos_of_one_target_are_refused(tmp_path: Path) -> None:
+    ledger = ledgers.load(Storage(), f"file://{tmp_path}/out")
+    targets = {"x.jpg": f"file://{tmp_path}/a/x.jpg"}
+    due = ledger.due(Entry(f"file://{tmp_path}/b/x.jpg", "x.jpg"), NO_RETRY, False)
+    assert due is not None
+    with pytest.raises(StorageError, match=r"would both become photos/x\.jpg"):
+        check_place(due, ledger.sink, targets)
+
+
 def test_one_file_may_be_the_source(folder: Path, tmp_path: Path) -> None:
     assert names(plan(job(folder / "1" / "a.jpg", tmp_path / "out"))) == ["a.jpg"]
 
 
 def pools(cpus: float) -> dict[str, object]:
-    return {"run": {"prepare": {"cpus": cpus}, "finish": {"cpus": cpus}, "read_cpus": cpus}}
+    return {"run": {"prepare": {"cpus": cpus}, "finish": {"cpus": cpus}}}
 
 
 def test_a_job_with_several_methods_fits_two_cpus(folder: Path, tmp_path: Path) -> None:
@@ -91,7 +101,6 @@ def test_a_job_with_several_methods_fits_two_cpus(folder: Path, tmp_path: Path) 
     rules = [{"name": name, "use": name} for name in methods]
     made = job(folder, tmp_path / "out", methods=methods, rules=rules, method="a")
     assert [need.step for need in needs(made)] == [
-        "read",
         "prepare",
         *(f"restore {name}" for name in "abcde"),
         "finish",
@@ -100,9 +109,9 @@ def test_a_job_with_several_methods_fits_two_cpus(folder: Path, tmp_path: Path) 
 
 
 def test_a_job_that_does_not_fit_is_refused_with_the_sum(folder: Path, tmp_path: Path) -> None:
-    made = job(folder, tmp_path / "out", **pools(0.6))
+    made = job(folder, tmp_path / "out", **pools(0.9))
     check_fits(made, {"CPU": 2.05})
-    with pytest.raises(ResourceError, match=r"needs 2\.05 CPUs, the cluster has 2 \(read 0\.6, prepare 0\.6"):
+    with pytest.raises(ResourceError, match=r"needs 2\.05 CPUs, the cluster has 2 \(prepare 0\.9"):
         check_fits(made, {"CPU": 2.0})
 
 
@@ -120,6 +129,8 @@ def test_missing_gpus_are_named(folder: Path, tmp_path: Path) -> None:
         ("5%", 10, 200, False),
         ("5%", 150, 199, False),
         ("3", 4, 4, True),
+        ("3", 4, 999, True),
+        ("3", 4, 1000, False),  # all are done: nothing is left to stop
         ("3", 3, 300, False),
     ],
 )

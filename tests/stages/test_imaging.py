@@ -6,8 +6,9 @@ from contextlib import suppress
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
-from stages.imaging import Limits, decode, encode, stored, upright
+from stages.imaging import SAVERS, Limits, decode, encode, stored, upright
 from stages.photo import FaultClass, PhotoFault, Pixels
 
 LIMITS = Limits(max_bytes=10**8, max_pixels=10**6)
@@ -155,3 +156,73 @@ def test_a_damaged_png_decodes_or_is_a_photos_fault_but_never_raises_anything_el
         broken[place] ^= 0xFF
         with suppress(PhotoFault):
             assert decode(broken, "a.png", LIMITS).rgb.ndim == 3
+
+
+def test_damaged_metadata_costs_a_photo_nothing_else() -> None:
+    data = saved(picture(), "PNG", exif=b"Exif\0\0this is no TIFF header")
+    assert decode(data, "a.png", LIMITS).encoding.orientation == 1
+    text = PngInfo()
+    text.add_text("Raw profile type exif", "\nexif\n  4\nnothexadecimal\n")
+    assert decode(saved(picture(), "PNG", pnginfo=text), "a.png", LIMITS).rgb.shape == (24, 40, 3)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("JPEG", "a.jpg"), ("TIFF", "a.tif"), ("WEBP", "a.webp"), ("PNG", "a.png")])
+def test_damaged_files_decode_or_are_a_photos_fault(kind: str, name: str) -> None:
+    exif = picture().getexif()
+    exif[274] = 6
+    whole = saved(picture(), kind, exif=exif)
+    dice = np.random.default_rng(1839)
+    for _ in range(300):
+        broken = whole.copy()
+        broken[dice.integers(0, whole.size, 3)] = dice.integers(0, 256, 3)
+        with suppress(PhotoFault):
+            assert decode(broken, name, LIMITS).rgb.ndim == 3
+
+
+def test_running_out_of_memory_is_not_the_photos_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hungry(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Image, "open", hungry)
+    with pytest.raises(MemoryError):
+        decode(np.zeros(9, np.uint8), "a.png", LIMITS)
+
+
+def test_a_bug_in_encoding_is_not_the_photos_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = decode(saved(picture(), "PNG"), "a.png", LIMITS)
+
+    def broken(*_: object) -> None:
+        raise NameError("ours")
+
+    monkeypatch.setitem(SAVERS, "PNG", broken)
+    with pytest.raises(NameError):
+        encode(decoded, decoded.rgb)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "options"),
+    [("PNG", "a.png", {}), ("TIFF", "a.tif", {}), ("WEBP", "a.webp", {"lossless": True}), ("JPEG", "a.jpg", {})],
+)
+def test_a_large_profile_is_kept_in_every_format_and_changes_no_pixel(
+    kind: str, name: str, options: dict[str, object]
+) -> None:
+    decoded = decode(saved(picture(), kind, icc_profile=b"p" * 6000, **options), name, LIMITS)
+    again = decode(np.frombuffer(encode(decoded, decoded.rgb), np.uint8), name, LIMITS)
+    assert again.encoding == decoded.encoding
+    assert again.encoding.icc == b"p" * 6000
+    if kind != "JPEG":
+        np.testing.assert_array_equal(decoded.rgb, again.rgb)
+
+
+def test_a_png_keeps_its_gamma_and_the_orientation_in_its_xmp() -> None:
+    xmp = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    xmp += '<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+    chunks = PngInfo()
+    chunks.add(b"gAMA", (45455).to_bytes(4, "big"))
+    chunks.add_itxt("XML:com.adobe.xmp", xmp)
+    image = picture()
+    decoded = decode(saved(image, "PNG", pnginfo=chunks), "a.png", LIMITS)
+    again = Image.open(io.BytesIO(encode(decoded, decoded.rgb)))
+    assert again.info["gamma"] == pytest.approx(0.45455)
+    np.testing.assert_array_equal(np.asarray(again), np.asarray(image))
+    assert ImageOps.exif_transpose(again).size == (24, 40)

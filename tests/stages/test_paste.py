@@ -81,8 +81,21 @@ def test_the_order_of_overlapping_faces_does_not_matter_and_changes_do_not_add_u
     grey = np.full((200, 200, 3), 100, np.uint8)
     left, right = face(grey, at(90, 100, 1.0), 40), face(grey, at(110, 100, 1.0), 40, index=1)
     one, other = pasted(grey, left, right), pasted(grey, right, left)
-    assert np.abs(one.astype(int) - other).max() <= 1
-    assert one.max() <= 141
+    np.testing.assert_array_equal(one, other)
+    assert one.max() <= 140
+
+
+def test_opposite_changes_of_neighbours_are_blended_before_anything_is_clipped() -> None:
+    bright = np.full((200, 200, 3), 240, np.uint8)
+    up, down = face(bright, at(90, 100, 1.0), 0), face(bright, at(110, 100, 1.0), -60, index=1)
+    up = replace(up, crop=np.full_like(up.restored, 200), restored=np.full_like(up.restored, 255))
+    np.testing.assert_array_equal(pasted(bright, up, down), pasted(bright, down, up))
+
+
+def test_changes_are_rounded_and_not_cut_off() -> None:
+    noise = RNG.integers(60, 190, (200, 200, 3), dtype=np.uint8)
+    changed = pasted(noise, replace(face(noise, at(100, 100, 1.0), 20), strength=0.33)).astype(int) - noise
+    assert changed[90:110, 90:110].mean() == pytest.approx(7, abs=0.01)  # 6.6 rounds to 7, and was cut off to 6
 
 
 def test_a_face_over_the_border_is_pasted_as_far_as_it_goes() -> None:
@@ -114,6 +127,26 @@ def test_a_face_that_was_not_restored_is_not_pasted() -> None:
     picture = Picture(NOISE, None, False, Encoding("PNG", "RGB"))
     photo = Paste(0.15)([Photo(Source("file:///a.png", "a.png"), picture=picture, faces=(failed,))])[0]
     assert photo.pasted is None
+
+
+def test_a_face_that_did_not_change_is_left_whatever_its_neighbour_did() -> None:
+    still, moved = face(NOISE, at(90, 100, 1.0), 0), face(NOISE, at(110, 100, 1.0), 40, index=1)
+    done = paste(NOISE, still, moved)
+    assert [one.status for one in done.faces] == [FaceStatus.LEFT, FaceStatus.RESTORED]
+
+
+@pytest.mark.parametrize(("strength", "level"), [(1.0, 130), (0.5, 115), (0.0, None)])
+def test_an_aligned_face_takes_its_strength(strength: float, level: int | None) -> None:
+    grey = np.full((64, 64, 3), 100, np.uint8)
+    picture = Picture(grey, None, False, Encoding("PNG", "RGB"))
+    whole = face(grey, np.eye(2, 3), 30, strength=strength)
+    photo = Replace()([Photo(Source("file:///a.png", "a.png"), picture=picture, faces=(whole,))])[0]
+    if level is None:
+        assert photo.pasted is None
+        assert photo.faces[0].status is FaceStatus.LEFT
+    else:
+        assert photo.pasted is not None
+        assert (photo.pasted == level).all()
 
 
 def test_an_aligned_face_is_replaced_as_a_whole() -> None:

@@ -14,7 +14,7 @@ from stages.imaging import Encoding, Limits, Picture
 from stages.photo import Face, FaceStatus, Fault, FaultClass, Photo, PhotoFault, Source, Status
 from stages.read import Read
 from stages.stage import each
-from stages.write import Write, conclude, target_of, with_hash
+from stages.write import Write, conclude, plain_target, target_of, with_hash
 
 LIMITS = Limits(10_000, 10_000)
 
@@ -69,6 +69,19 @@ def test_reading_tells_missing_empty_and_large_files_apart(tmp_path: Path) -> No
     assert read[3].data is not None
     assert read[3].data.tobytes() == b"abc"
     assert read[3].bytes_read == 3
+
+
+def test_a_photo_of_unknown_size_is_measured_when_it_is_read(tmp_path: Path) -> None:
+    (tmp_path / "large.png").write_bytes(b"x" * 10_001)
+    read = Read(Storage(), LIMITS)([photo(f"file://{tmp_path}/large.png")])[0]
+    assert read.fault is not None
+    assert read.fault.kind is FaultClass.TOO_LARGE
+
+
+def test_the_names_of_changed_content_are_nobody_elses() -> None:
+    assert plain_target("x/a~0a1b2c3d.png") == "x/a%7E0a1b2c3d.png"
+    assert plain_target("x/a~0a1b2c3d") == "x/a%7E0a1b2c3d"
+    assert [plain_target(path) for path in ("a~b.png", "a~0a1b2c3d/x.png")] == ["a~b.png", "a~0a1b2c3d/x.png"]
 
 
 def test_known_content_is_renewed_unless_it_is_to_be_tried_again(tmp_path: Path) -> None:
