@@ -35,7 +35,7 @@ class S3Store:
     """``s3://bucket/key`` URIs."""
 
     def __init__(self, options: StorageOptions) -> None:
-        self._attempts = options.retries + 1
+        self._attempts = options.attempts
         self._fs: Any = s3_file_system(options)
 
     def read(self, uri: str, size: int | None) -> bytes:

@@ -78,7 +78,7 @@ def other_store(scheme: str, options: StorageOptions) -> OtherStore:
         raise StorageError(
             f"'{scheme}://' needs a package that is not here", f"pip install 'daguerre[{scheme}]'"
         ) from error
-    return OtherStore(fs, options.retries + 1)
+    return OtherStore(fs, options.attempts)
 
 
 def described(uri: str, path: str, facts: dict[str, Any]) -> Entry:

@@ -91,4 +91,4 @@ class Storage:
             return other_store(scheme, self.options)
         if not uri.startswith("file:///"):
             raise StorageError(f"'{uri}' is no absolute URI", "infra.storage.absolute makes one of a path")
-        return LocalStore(self.options.retries + 1)
+        return LocalStore(self.options.attempts)

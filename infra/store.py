@@ -1,5 +1,6 @@
 """What a store is: its options, one entry of its listing, and what it can do."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,6 +42,16 @@ class StorageOptions(BaseModel):
     retries: int = Field(default=10, ge=0, le=100, description="how often a failed request is sent again")
     timeout: float = Field(default=60.0, gt=0, description="seconds to wait for an answer or for the next bytes of one")
     connections: int = Field(default=32, ge=1, description="connections a process keeps open to the store")
+
+    @property
+    def attempts(self) -> int:
+        """How often a request is sent at most: ``retries`` and one, or ``AWS_MAX_ATTEMPTS`` where ``retries`` is not
+        set.
+        """
+        usual = os.environ.get("AWS_MAX_ATTEMPTS", "")
+        if "retries" not in self.model_fields_set and usual.isdigit():
+            return max(1, int(usual))
+        return self.retries + 1
 
 
 class Store(Protocol):

@@ -373,3 +373,10 @@ def test_any_file_system_of_fsspec_is_a_store() -> None:
     store.check_source(entries[1].uri)
     with pytest.raises(StorageError, match="there is nothing"):
         store.check_source(entries[0].uri)
+
+
+def test_attempts_come_from_the_config_then_from_the_usual_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert StorageOptions().attempts == 11
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "4")
+    assert StorageOptions().attempts == 4
+    assert StorageOptions(retries=2).attempts == 3
