@@ -24,8 +24,6 @@ from pipeline.job import Job
 from stages.photo import Photo, Source
 from stages.recipe import named
 
-BLOCK = 32
-
 
 def flow(job: Job, todo: Sequence[Source]) -> Dataset:
     """Every photo of ``todo``, worked on and its result stored; comes back as rows for the manifest, in any order."""
@@ -53,7 +51,7 @@ def add(
 
 
 def blocks(job: Job, todo: Sequence[Source]) -> list[Block]:
-    """The work as small tables without pixels: few photos each, so that every actor of a pool has its share."""
-    columns, size = Columns(job.sizes), max(job.config.run.batch, BLOCK)
+    """The work as small tables without pixels, one batch each: what a worker that dies has to do again."""
+    columns, size = Columns(job.sizes), job.config.run.batch
     starts = range(0, len(todo), size)
     return [columns.table([Photo(source) for source in todo[at : at + size]], pixels=False) for at in starts]

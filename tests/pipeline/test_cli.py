@@ -1,6 +1,7 @@
 """The command line as people and schedulers meet it: lines, hints and exit codes."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,16 @@ from pipeline.record import Outcome
 
 Restoring = Callable[..., Outcome]
 CONFIG = '[detect]\ndetector = "cascade"\n[leave.good]\n'
+
+
+@pytest.fixture(autouse=True)
+def logging_restored() -> Generator[None]:
+    """The command line sends all logs to the stderr of its test: put the handlers back afterwards."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture
