@@ -20,6 +20,7 @@ LANDMARKS = np.array([[204, 104], [247, 105], [223, 128], [204, 144], [242, 145]
 def weights(weights_folder: Path) -> Path:
     path = weights_folder / WEIGHTS.name
     if not path.exists():
+        # The weights are not in the repository: an outsider's clone has none, and no network to fetch them.
         pytest.skip(f"no weights: {WEIGHTS.name} is not in DAGUERRE_WEIGHTS nor in shared/weights")
     return path
 

@@ -20,6 +20,7 @@ RAW = 1e-4
 def network(case: Case, weights_folder: Path) -> Path:
     path = weights_folder / f"{case.name.rpartition('_')[0]}_640_640.onnx"
     if not path.exists():
+        # The weights are not in the repository: an outsider's clone has none, and no network to fetch them.
         pytest.skip(f"no weights: {path.name} is not in DAGUERRE_WEIGHTS nor in shared/weights")
     return path
 

@@ -149,6 +149,7 @@ def test_weights_are_added_by_what_they_are(
 
     file = weights_folder / "yunet_n_640_640.onnx"
     if not file.is_file():
+        # The weights are not in the repository: an outsider's clone has none, and no network to fetch them.
         pytest.skip("no YuNet weights here: set DAGUERRE_WEIGHTS")
     monkeypatch.delenv("DAGUERRE_WEIGHTS", raising=False)
     monkeypatch.setenv("DAGUERRE_CACHE", str(tmp_path / "cache"))
