@@ -7,6 +7,7 @@ The result has the kind of file of the input, whatever its name. ``yunet``, the 
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from infra.config import Config, Detect
@@ -14,9 +15,9 @@ from infra.errors import OperatorError
 from infra.storage import Storage, absolute
 from infra.weights import WeightStore, sha256
 from stages.align import Align
+from stages.codec import Limits
 from stages.detect import Decode
 from stages.detect import Detect as FindFaces
-from stages.imaging import Limits, encode
 from stages.paste import Paste
 from stages.photo import Photo, Source
 from stages.read import Read
@@ -25,6 +26,7 @@ from stages.restore import Restore
 from stages.score import Score
 from stages.stage import Stage, run
 from stages.write import Conclude
+from stages.xmp import EditRecord, edited
 
 
 def stages_of(config: Config) -> list[Stage]:
@@ -36,8 +38,8 @@ def stages_of(config: Config) -> list[Stage]:
     limits = Limits(config.read.max_bytes, config.read.max_pixels)
     find: list[Stage] = [
         Read(Storage(config.storage), limits),
-        Decode(limits),
-        FindFaces(recipe.detect.spec.build(paths, recipe.detect.settings)),
+        Decode(limits, recipe.detect.longest),
+        FindFaces(recipe.detect.spec.build(paths, recipe.detect.settings("cpu")), recipe.detect.smallest),
         Align(recipe),
     ]
     restore: list[Stage] = []
@@ -50,7 +52,7 @@ def stages_of(config: Config) -> list[Stage]:
 
 
 def restore_photo(path: Path, config: Config) -> Photo:
-    """The photo at ``path`` with its faces, its status and, if a face changed, its pixels in ``pasted``."""
+    """The photo at ``path`` with its faces, its status and, if a face changed, its ``edits``."""
     return run(stages_of(config), [Photo(Source(absolute(str(path)), path.name))])[0]
 
 
@@ -79,10 +81,13 @@ def main() -> int:
     except OperatorError as error:
         parser.exit(2, f"error: {error.message}\n{error.hint}\n")
     tell(photo)
-    if photo.picture is None or photo.pasted is None:
+    if photo.picture is None or not photo.edits:
         print("no face was changed: nothing written")
         return 0 if photo.fault is None else 1
-    options.result.write_bytes(encode(photo.picture, photo.pasted))
+    record = EditRecord("Daguerre", ("classic",), "one photo")
+    written = photo.picture.write(photo.edits, partial(edited, record=record))
+    print(f"written by way of {written.way}")
+    options.result.write_bytes(written.content)
     return 0
 
 

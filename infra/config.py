@@ -19,6 +19,10 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 
 
+FormatName = Literal["AVIF", "BMP", "GIF", "HEIC", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP"]
+OutputFormat = Literal["same", "png", "tiff", "jpeg", "webp"]
+
+
 class Section(BaseModel):
     """Base of every table of the config: immutable, unknown keys refused."""
 
@@ -50,6 +54,7 @@ class Rule(Section):
     score: Range = Range()
     quality: dict[str, Range] = {}
     strength: Fraction | None = None
+    paste: Literal["difference", "replace"] | None = None
 
 
 class Leave(Section):
@@ -108,11 +113,20 @@ class Detect(Section):
     score: Fraction = 0.8
     smallest: Annotated[float, Field(ge=0)] = 12
     pyramid: list[Positive] = [1280, 640, 320, 160]
+    residual: Annotated[float, Field(gt=0)] = 50
+    device: Literal["cpu", "cuda"] = "cpu"
 
 
 class Paste(Section):
-    """``[paste]``: ``feather`` is the width of the mask's soft edge, as a share of the crop's side."""
+    """``[paste]``: how a restored face gets into the photo.
 
+    ``mode`` "difference" adds the change to the photo, "replace" puts the restored face in its place. ``mask`` is the
+    square's soft edge alone, or also what a face parser says. ``feather`` is the width of the soft edge, as a share of
+    the crop's side.
+    """
+
+    mode: Literal["difference", "replace"] = "difference"
+    mask: Literal["square", "parser"] = "square"
     feather: Annotated[float, Field(gt=0, le=0.5)] = 0.15
 
 
@@ -122,6 +136,7 @@ class Read(Section):
     include: list[str] = []
     exclude: list[str] = []
     root: str | None = None
+    formats: list[FormatName] = []
     max_bytes: Positive = 500_000_000
     max_pixels: Positive = 250_000_000
 
@@ -156,6 +171,9 @@ class Config(Section):
     leave: Leave = Leave()
     strength: Fraction = 1.0
     seed: Annotated[int, Field(ge=0)] = 0
+    scale: Literal[1, 2, 4] = 1
+    upscaler: str | None = None
+    output_format: OutputFormat = "same"
     aligned: bool = False
     detect: Detect = Detect()
     paste: Paste = Paste()

@@ -23,7 +23,8 @@ from infra.uris import name_of, scheme_of
 IMAGE_SUFFIXES = frozenset(
     {
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dib", ".gif"),
-        *(".avif", ".heic", ".heif", ".jp2", ".j2k", ".jpx", ".pbm", ".pgm", ".ppm", ".pnm"),
+        *(".avif", ".heic", ".heif", ".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc", ".btf"),
+        *(".mpo", ".hif", ".pbm", ".pgm", ".ppm", ".pnm"),
     }
 )
 LIST_SUFFIXES = frozenset({".parquet", ".csv"})

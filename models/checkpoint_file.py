@@ -4,16 +4,21 @@ CheckpointUnreadable(ValueError)   not a checkpoint, damaged, or a pickle that w
 """
 
 import hashlib
+import io
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import cast
-from zipfile import is_zipfile
+from zipfile import ZipFile, is_zipfile
 
 import numpy as np
 import torch
 from safetensors import safe_open
 
 from models.checkpoint import Checkpoint, Shapes
+
+TORCH = (".pth", ".pt", ".ckpt")
+HASH_IN_NAME = re.compile(r"-(?=[0-9]*[a-f])([0-9a-f]{8,64})\.[a-z]+$")  # eight decimal digits are a date
 
 
 class CheckpointUnreadable(ValueError):  # noqa: N818 - says what is wrong, as the tree above does
@@ -24,7 +29,7 @@ class CheckpointUnreadable(ValueError):  # noqa: N818 - says what is wrong, as t
 
 
 def tensor_shapes(path: Path) -> Shapes:
-    """Names and shapes of the tensors in ``path``: .safetensors, .pth, .pt, .ckpt or .npz.
+    """Names and shapes of the tensors in ``path``: .safetensors, .pth, .pt, .ckpt, .npz, or a .zip that holds one .pth.
 
     Containers are flattened: ``{"params_ema": {"conv.weight": ...}}`` gives ``params_ema.conv.weight``. No code in the
     file is ever run.
@@ -34,9 +39,11 @@ def tensor_shapes(path: Path) -> Shapes:
         raise CheckpointUnreadable(path, f"endings that are known are {', '.join(READERS)}")
     try:
         shapes = reader(path)
+    except CheckpointUnreadable:
+        raise
     except Exception as error:
         # Damaged files make each of the three libraries raise nearly anything, from EOFError to KeyError.
-        raise CheckpointUnreadable(path, _first_line(error)) from error
+        raise CheckpointUnreadable(path, first_line(error)) from error
     if not shapes:
         raise CheckpointUnreadable(path, "it holds no tensors")
     return shapes
@@ -45,18 +52,72 @@ def tensor_shapes(path: Path) -> Shapes:
 def recognise(path: Path, checkpoints: Iterable[Checkpoint]) -> Checkpoint | None:
     """The checkpoint that the file ``path`` is: by SHA-256 where that is known, else by its tensors, else None.
 
-    A checkpoint with a known SHA-256 is never taken for a file with another one. Raises ``CheckpointUnreadable`` for a
-    file with a checkpoint's ending that cannot be read.
+    A checkpoint with a known SHA-256, or one whose start stands in its name, is never taken for a file with another
+    one, nor a .zip for what it holds. Raises ``CheckpointUnreadable`` for a file with a checkpoint's ending that cannot
+    be read.
     """
     known = list(checkpoints)
-    digest = _sha256(path)
+    digest = sha256_of(path)
     same = [checkpoint for checkpoint in known if checkpoint.sha256 == digest]
-    candidates = [checkpoint for checkpoint in known if checkpoint.sha256 is None and checkpoint.tensors]
+    unhashed = [checkpoint for checkpoint in known if checkpoint.sha256 is None and checkpoint.tensors]
+    candidates = [
+        checkpoint
+        for checkpoint in unhashed
+        if digest.startswith(hash_start(checkpoint.name)) and _is_zip(path.name) == _is_zip(checkpoint.name)
+    ]
     if same or not candidates or path.suffix.lower() not in READERS:
         return same[0] if same else None
     shapes = tensor_shapes(path)
     matching = [checkpoint for checkpoint in candidates if checkpoint.tensors.items() <= shapes.items()]
     return matching[0] if matching else None
+
+
+def hash_start(name: str) -> str:
+    """The start of a file's SHA-256 if its name has it, as names for torch.hub do ("x-f168fae3c.zip"), else nothing."""
+    found = HASH_IN_NAME.search(name)
+    return found[1] if found else ""
+
+
+def check_hash_start(path: Path, name: str) -> None:
+    """Refuse the file ``path`` if its SHA-256 does not begin as the published name says."""
+    start = hash_start(name)
+    if start and not (digest := sha256_of(path)).startswith(start):
+        raise CheckpointUnreadable(path, f"its sha256 begins with {digest[: len(start)]}, but {name} says {start}")
+
+
+def torch_content(path: Path) -> object:
+    """What ``torch.save`` wrote to ``path``, or to the one .pth in the plain .zip ``path``, on the CPU. Runs no code.
+
+    Files older than torch 1.6 are no zip archives and cannot be mapped into memory.
+    """
+    if _is_zip(path.name):
+        return torch.load(io.BytesIO(_only_member(path)), map_location="cpu", weights_only=True)
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
+
+
+def sha256_of(path: Path) -> str:
+    """In hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def first_line(error: Exception) -> str:
+    """Of its message, or its class."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _is_zip(name: str) -> bool:
+    return name.lower().endswith(".zip")
+
+
+def _only_member(path: Path) -> bytes:
+    with ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.lower().endswith(TORCH)]
+        if len(names) != 1:
+            raise CheckpointUnreadable(
+                path, f"it holds {len(names)} files with the endings {', '.join(TORCH)}, not one"
+            )
+        return archive.read(names[0])
 
 
 def _safetensors(path: Path) -> Shapes:
@@ -70,9 +131,7 @@ def _numpy(path: Path) -> Shapes:
 
 
 def _torch(path: Path) -> Shapes:
-    """Files older than torch 1.6 are no zip archives and cannot be mapped into memory."""
-    content: object = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
-    return dict(_flat(content, ""))
+    return dict(_flat(torch_content(path), ""))
 
 
 def _flat(content: object, prefix: str) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -84,19 +143,9 @@ def _flat(content: object, prefix: str) -> Iterator[tuple[str, tuple[int, ...]]]
             yield from _flat(value, f"{prefix}.{name}" if prefix else str(name))
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
 READERS: dict[str, Callable[[Path], Shapes]] = {
     ".safetensors": _safetensors,
-    ".pth": _torch,
-    ".pt": _torch,
-    ".ckpt": _torch,
     ".npz": _numpy,
+    ".zip": _torch,
+    **dict.fromkeys(TORCH, _torch),
 }

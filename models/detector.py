@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import detectors
-from models.checkpoint import Checkpoint
+from models.checkpoint import Checkpoint, Device
 from models.registry import discover
 
 
@@ -40,14 +40,14 @@ class Detector(Protocol):
 class DetectorSettings:
     """What the config may say of any detector.
 
-    ``score`` is the lowest score kept, in [0, 1]; ``smallest`` the shorter side of the smallest box kept, in photo
-    pixels; ``pyramid`` the longer sides at which a photo is searched (each only if smaller than the photo; if none is,
-    the photo itself).
+    ``score`` is the lowest score kept, in [0, 1]; ``pyramid`` the longer sides at which a photo is searched (each only
+    if smaller than the photo; if none is, the photo itself). ``device`` is where a torch network runs; other detectors
+    run on the CPU, whatever it says.
     """
 
     score: float
-    smallest: float
     pyramid: tuple[int, ...]
+    device: Device = "cpu"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,23 +3,33 @@ them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 import cv2
 import pyarrow as pa
 
 from infra.weights import sha256
-from models.checkpoint import Checkpoint
+from models.checkpoint import Checkpoint, Device
+from models.detector import Detector
 from pipeline.columns import Columns
-from pipeline.job import Job
+from pipeline.job import Job, code_version
 from stages.align import Align
 from stages.detect import Decode, Detect, WholePhoto
+from stages.enlarge import Enlarge, Upscaler
+from stages.output import Wanted
 from stages.paste import Paste, Replace
+from stages.photo import FaceStatus, Photo
 from stages.read import Read
-from stages.recipe import DetectRecipe, named
+from stages.recipe import DetectRecipe, helpers, named
 from stages.release import Release
 from stages.score import Score
-from stages.stage import Stage, run
+from stages.stage import Singly, Stage, run
 from stages.write import Conclude, Write
+from stages.xmp import EditRecord
+
+if TYPE_CHECKING:
+    from models.parser import Parser
 
 Build = Callable[[Job], list[Stage]]
 
@@ -46,10 +56,17 @@ class LastChain(Chain):
 
 
 def prepare(job: Job) -> list[Stage]:
-    """Read, decode, detect, align."""
-    find: Stage = Detect(build_detector(job, job.recipe.detect)) if job.recipe.detect else WholePhoto()
-    keep_all = job.config.write.unchanged == "copy"
-    return [Read(job.storage, job.limits), Decode(job.limits), find, Align(job.recipe), Release(keep_all)]
+    """Read, decode, detect, align. A detector on a GPU gets the batch's photos together, another one each by itself."""
+    detect, keep_all = job.recipe.detect, job.config.write.unchanged == "copy"
+    read, align, release = Read(job.storage, job.limits), Align(job.recipe), Release(keep_all)
+    if detect is None:
+        return [read, Singly([Decode(job.limits), WholePhoto(), align]), release]
+    device = job.config.detect.device
+    find = Detect(build_detector(job, detect, device), detect.smallest)
+    decode = Decode(job.limits, detect.longest)
+    if device == "cpu":
+        return [read, Singly([decode, find, align]), release]
+    return [read, decode, find, Singly([align]), release]
 
 
 def restore(job: Job, name: str) -> list[Stage]:
@@ -62,25 +79,50 @@ def restore(job: Job, name: str) -> list[Stage]:
     recipe, how = job.recipe.methods[name], named(job.config, name)
     paths = checked_weights(job, recipe.spec.checkpoints, recipe.weights)
     restorer = recipe.spec.build(paths, recipe.resolved, how.device, recipe.dtype)
-    return [Restore(name, restorer, how.batch_size, how.device)]
+    return [Restore(name, restorer, how.batch_size, how.device, build_parser(job, how.device))]
 
 
 def finish(job: Job) -> list[Stage]:
-    """Paste back, score, write."""
-    paste: Stage = Paste(job.recipe.paste.feather) if job.recipe.paste else Replace()
-    write = job.config.write
-    return [
-        Decode(job.limits),
-        paste,
-        Score(job.recipe.aligned),
-        Conclude(),
-        Write(job.storage, job.sink, write.unchanged == "copy", "crops" in write.keep),
-    ]
+    """Paste back, score, write; one photo at a time."""
+    recipe, write = job.recipe, job.config.write
+    paste: Stage = Paste(recipe.paste.feather) if recipe.paste else Replace()
+    enlarge = [Enlarge(recipe.scale, job.limits, build_upscaler(job))] if recipe.scale > 1 else []
+    keep = write.unchanged == "copy", "crops" in write.keep
+    wanted = Wanted(recipe.scale, None if recipe.output_format == "same" else recipe.output_format.upper())
+    store = Write(job.storage, job.sink, *keep, partial(record_of, recipe=recipe.hash), wanted)
+    stages: list[Stage] = [Decode(job.limits), *enlarge, paste, Score(recipe.aligned), Conclude(), store]
+    return [Singly(stages)]
 
 
-def build_detector(job: Job, recipe: DetectRecipe):
+def record_of(photo: Photo, recipe: str) -> EditRecord:
+    """What a result's XMP says of its edit."""
+    methods = {face.method for face in photo.faces if face.status is FaceStatus.RESTORED and face.method}
+    return EditRecord(f"Daguerre {code_version()}", tuple(sorted(methods)), recipe)
+
+
+def build_detector(job: Job, recipe: DetectRecipe, device: Device) -> Detector:
     paths = checked_weights(job, recipe.spec.checkpoints, recipe.weights)
-    return recipe.spec.build(paths, recipe.settings)
+    return recipe.spec.build(paths, recipe.settings(device))
+
+
+def build_parser(job: Job, device: Device) -> "Parser | None":
+    """The face parser, where masks come from it."""
+    if job.recipe.paste is None or job.recipe.paste.mask != "parser":
+        return None
+    from models import parser
+
+    path = checked_weights(job, [parser.PARSER], job.recipe.helpers)[parser.PARSER.name]
+    return parser.build_parser(path, device)
+
+
+def build_upscaler(job: Job) -> "Upscaler | None":
+    """The network that enlarges backgrounds, where there is one."""
+    if job.recipe.upscaler is None:
+        return None
+    from models.upscaler import load_upscaler
+
+    files = [file for file in helpers(job.config) if file.name == job.recipe.upscaler]
+    return load_upscaler(checked_weights(job, files, job.recipe.helpers)[job.recipe.upscaler], "cpu")
 
 
 def checked_weights(job: Job, files: Sequence[Checkpoint], expected: dict[str, str]):

@@ -5,7 +5,7 @@ the file (1-D) and, a method, the crops and the restored crops of each photo (n,
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ray.data.extensions import ArrowVariableShapedTensorArray
 
 from pipeline.manifest import SCHEMA
-from stages.photo import Face, FaceStatus, Fault, FaultClass, Matrix, Photo, Pixels, Source, Status
+from stages.photo import Face, FaceStatus, Fault, FaultClass, Matrix, Output, Photo, Pixels, Source, Status
 
 Row = dict[str, Any]
 
@@ -50,6 +50,7 @@ class Columns:
         for method, size in self.sizes.items():
             table = with_tensors(table, f"crops.{method}", [stack(crops(photo, method), size) for photo in photos])
             table = with_tensors(table, f"restored.{method}", [stack(results(photo, method), size) for photo in photos])
+            table = with_tensors(table, f"masks.{method}", [flat_stack(masks(photo, method), size) for photo in photos])
         return table
 
     def photos(self, table: pa.Table) -> list[Photo]:
@@ -60,8 +61,8 @@ class Columns:
         data = tensors(table, "data")
         photos = [with_data(photo, content) for photo, content in zip(photos, data, strict=True)]
         for method in self.sizes:
-            made = zip(photos, tensors(table, f"crops.{method}"), tensors(table, f"restored.{method}"), strict=True)
-            photos = [with_pixels(photo, method, cut, restored) for photo, cut, restored in made]
+            columns = [tensors(table, f"{kind}.{method}") for kind in ("crops", "restored", "masks")]
+            photos = [with_pixels(photo, method, *made) for photo, *made in zip(photos, *columns, strict=True)]
         return photos
 
 
@@ -80,6 +81,14 @@ def crops(photo: Photo, method: str) -> list[Pixels]:
 
 def results(photo: Photo, method: str) -> list[Pixels]:
     return [face.restored for face in photo.faces if face.method == method and face.restored is not None]
+
+
+def masks(photo: Photo, method: str) -> list[Pixels]:
+    return [face.mask for face in photo.faces if face.method == method and face.mask is not None]
+
+
+def flat_stack(arrays: Sequence[Pixels], size: int) -> Pixels:
+    return np.stack(arrays) if arrays else np.empty((0, size, size), np.uint8)
 
 
 def stack(arrays: Sequence[Pixels], size: int) -> Pixels:
@@ -104,11 +113,16 @@ def to_row(photo: Photo) -> Row:
         "height": photo.height,
         "format": photo.format,
         "mode": photo.mode,
+        "depth": photo.depth,
+        "pages": photo.pages,
+        "profile": photo.profile,
+        "tone": photo.tone,
         "status": photo.status.value if photo.status else None,
         "error": error,
         "target": source.target,
         "result_uri": photo.result,
         "result_sha256": photo.result_sha256,
+        "output": asdict(photo.output) if photo.output else None,
         "faces": [face_row(face) for face in photo.faces],
         "before": figures(photo.before),
         "after": figures(photo.after),
@@ -123,15 +137,18 @@ def to_row(photo: Photo) -> Row:
 def face_row(face: Face) -> Row:
     return {
         "index": face.index,
+        "page": face.page,
         "status": face.status.value,
         "reason": face.reason,
         "box": list(face.box),
         "landmarks": flat(face.landmarks),
         "score": face.score,
+        "residual": face.residual,
         "side": face.side,
         "method": face.method,
         "rule": face.rule,
         "strength": face.strength,
+        "paste": face.paste,
         "seed": face.seed,
         "affine": flat(face.matrix),
         "before": figures(face.before),
@@ -172,6 +189,10 @@ def to_photo(row: Row) -> Photo:
         height=row["height"],
         format=row["format"],
         mode=row["mode"],
+        depth=row["depth"],
+        pages=row["pages"],
+        profile=row["profile"],
+        tone=row["tone"],
         faces=tuple(to_face(face) for face in row["faces"]),
         status=Status(row["status"]) if row["status"] else None,
         renewed=row["renewed"],
@@ -180,6 +201,7 @@ def to_photo(row: Row) -> Photo:
         after=dict(row["after"]),
         result=row["result_uri"],
         result_sha256=row["result_sha256"],
+        output=Output(**row["output"]) if row["output"] else None,
         seconds=dict(row["seconds"]),
     )
 
@@ -191,11 +213,14 @@ def to_face(row: Row) -> Face:
         box=(x, y, width, height),
         score=row["score"],
         landmarks=unflat(row["landmarks"], 2),
+        page=row["page"],
         status=FaceStatus(row["status"]),
+        residual=row["residual"],
         reason=row["reason"],
         method=row["method"],
         rule=row["rule"],
         strength=row["strength"],
+        paste=row["paste"],
         seed=row["seed"],
         side=row["side"],
         matrix=unflat(row["affine"], 3),
@@ -208,16 +233,17 @@ def with_data(photo: Photo, content: NDArray[np.uint8]) -> Photo:
     return replace(photo, data=content) if content.size else photo
 
 
-def with_pixels(photo: Photo, method: str, cut: Pixels, restored: Pixels) -> Photo:
-    """``photo`` with the crops of its faces of one method: a face has a crop until it fails, and a result once
-    restored.
+def with_pixels(photo: Photo, method: str, cut: Pixels, restored: Pixels, parsed: Pixels) -> Photo:
+    """``photo`` with the crops of its faces of one method: a face has a crop until it fails, a result once restored,
+    and then a mask if the job has a parser.
     """
     if not len(cut):
         return photo
-    inputs, outputs = iter(cut), iter(restored)
+    inputs, outputs, masked = iter(cut), iter(restored), iter(parsed)
     faces: list[Face] = []
     for face in photo.faces:
         mine = face.method == method and face.status in {FaceStatus.FOUND, FaceStatus.RESTORED}
         done = mine and face.status is FaceStatus.RESTORED
-        faces.append(replace(face, crop=next(inputs), restored=next(outputs) if done else None) if mine else face)
+        made = (next(outputs), next(masked, None)) if done else (None, None)
+        faces.append(replace(face, crop=next(inputs), restored=made[0], mask=made[1]) if mine else face)
     return replace(photo, faces=tuple(faces))

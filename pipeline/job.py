@@ -1,16 +1,17 @@
 """A job, resolved once on the driver: everything that workers need, and nothing that depends on the machine."""
 
 import importlib.metadata
+import importlib.util
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 
 from infra.config import Config
-from infra.errors import StorageError
+from infra.errors import ConfigError, StorageError
 from infra.storage import Storage, absolute, is_within
 from infra.weights import WeightStore, sha256
-from stages.imaging import Limits
+from stages.codec import Limits
 from stages.recipe import Recipe, checkpoints, resolve
 
 
@@ -31,7 +32,8 @@ class Job:
 
     @property
     def limits(self) -> Limits:
-        return Limits(self.config.read.max_bytes, self.config.read.max_pixels)
+        read = self.config.read
+        return Limits(read.max_bytes, read.max_pixels, frozenset(read.formats))
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -43,6 +45,7 @@ def make_job(source: str, sink: str, config: Config, fetch: bool = False) -> Job
     """Resolve a job. Raises ``OperatorError`` for whatever the operator must put right first."""
     source, sink = absolute(source), absolute(sink)
     check_apart(source, sink)
+    check_extras(config)
     store = WeightStore.from_environment(Storage(config.storage), config.weights)
     files = checkpoints(config)
     if fetch:
@@ -51,6 +54,12 @@ def make_job(source: str, sink: str, config: Config, fetch: bool = False) -> Job
     paths = store.require(files)
     recipe = resolve(config, lambda file: sha256(paths[file.name]))
     return Job(source, sink, config, recipe, new_run_id(), store)
+
+
+def check_extras(config: Config) -> None:
+    """Refuse a job that needs a package which is not installed."""
+    if config.upscaler and importlib.util.find_spec("spandrel") is None:
+        raise ConfigError("the upscaler needs the package spandrel", "pip install 'daguerre[upscale]'")
 
 
 def check_apart(source: str, sink: str) -> None:

@@ -7,15 +7,18 @@ FIGURES = pa.map_(pa.string(), pa.float64())
 FACE = pa.struct(
     [
         ("index", pa.int32()),
+        ("page", pa.int32()),
         ("status", pa.string()),
         ("reason", pa.string()),
         ("box", pa.list_(pa.float64(), 4)),
         ("landmarks", pa.list_(pa.float64())),  # 10 figures, x then y, or null
         ("score", pa.float64()),
+        ("residual", pa.float64()),
         ("side", pa.float64()),
         ("method", pa.string()),
         ("rule", pa.string()),
         ("strength", pa.float64()),
+        ("paste", pa.string()),
         ("seed", pa.int64()),
         ("affine", pa.list_(pa.float64())),  # 6 figures, the 2 x 3 matrix row by row, or null
         ("before", FIGURES),
@@ -35,6 +38,10 @@ SCHEMA = pa.schema(
         ("height", pa.int32()),
         ("format", pa.string()),
         ("mode", pa.string()),
+        ("depth", pa.int32()),
+        ("pages", pa.int32()),
+        ("profile", pa.string()),
+        ("tone", pa.string()),
         ("status", pa.string()),
         (
             "error",
@@ -51,6 +58,19 @@ SCHEMA = pa.schema(
         ("target", pa.string()),  # the result's path below photos/, whether or not there is one
         ("result_uri", pa.string()),
         ("result_sha256", pa.string()),
+        (
+            "output",
+            pa.struct(
+                [
+                    ("way", pa.string()),
+                    ("format", pa.string()),
+                    ("scale", pa.int32()),
+                    ("outside", pa.int32()),
+                    ("note", pa.string()),
+                ]
+            ),
+        ),
+        ("detector", pa.string()),
         ("faces", pa.list_(FACE)),
         ("before", FIGURES),
         ("after", FIGURES),

@@ -64,6 +64,7 @@ def facts(job: Job) -> dict[str, Any]:
     """The columns that are the same for every row of a run."""
     return {
         "run_id": job.run_id,
+        "detector": job.recipe.detect.detector if job.recipe.detect else None,
         "recipe": job.recipe.hash,
         "weights": sorted(job.recipe.weights.items()),
         "code_version": code_version(),

@@ -5,11 +5,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
+from infra.config import OutputFormat
 from infra.errors import StorageError
 from infra.listing import Listing, is_image, sample
 from infra.storage import Entry
 from pipeline.job import Job
 from pipeline.ledger import Ledger, Retry
+from stages.output import SUFFIXES
 from stages.photo import Fault, FaultClass, Photo, Source
 
 
@@ -77,7 +79,7 @@ def sort_in(work: Work, entry: Entry, ledger: Ledger, retry: Retry, job: Job, ta
     if due is None:
         work.done[ledger.rows[entry.uri].status] += 1
         return
-    check_place(due, job.sink, targets)
+    check_place(due, job, targets)
     if is_image(entry.path):
         work.todo.append(due)
         work.bytes_todo += entry.size or 0
@@ -85,15 +87,22 @@ def sort_in(work: Work, entry: Entry, ledger: Ledger, retry: Retry, job: Job, ta
         work.skipped.append(not_a_photo(due))
 
 
-def check_place(due: Source, sink: str, targets: dict[str, str]) -> None:
-    """Refuse a photo inside the sink, and two photos whose results would have one name."""
-    if due.uri.startswith(f"{sink}/"):
+def check_place(due: Source, job: Job, targets: dict[str, str]) -> None:
+    """Refuse a photo inside the sink, and two photos whose results could have one name."""
+    if due.uri.startswith(f"{job.sink}/"):
         hint = "choose a sink outside of the source"
         raise StorageError(f"the source lists {due.uri}, which lies in the sink", hint)
-    other = targets.setdefault(due.target, due.uri)
-    if other != due.uri:
-        hint = "give each source its own sink"
-        raise StorageError(f"{other} and {due.uri} would both become photos/{due.target}", hint)
+    for name in possible_names(due.target, job.recipe.output_format):
+        other = targets.setdefault(name, due.uri)
+        if other != due.uri:
+            hint = "give each source its own sink"
+            raise StorageError(f"{other} and {due.uri} would both become photos/{name}", hint)
+
+
+def possible_names(target: str, output_format: OutputFormat) -> list[str]:
+    """The names that a result may have: ``target``, and with the ending of the format that it may be converted to."""
+    converted = output_format.upper() if output_format != "same" else "PNG" if target.lower().endswith(".gif") else None
+    return [target, f"{target}{SUFFIXES[converted]}"] if converted else [target]
 
 
 def not_a_photo(source: Source) -> Photo:

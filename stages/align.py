@@ -7,7 +7,8 @@ import numpy as np
 
 from models.method import TemplateName
 from models.quality_measure import measure
-from stages.geometry import cut, from_box, scale_of, similarity, template
+from stages.canvas import Canvas
+from stages.geometry import cut_from, from_box, residual_of, scale_of, similarity, template
 from stages.photo import Face, FaceStatus, FaultClass, Matrix, Photo, PhotoFault, Pixels
 from stages.recipe import Recipe
 from stages.rules import choose
@@ -30,31 +31,35 @@ class Align:
     def align(self, photo: Photo) -> Photo:
         if photo.picture is None:
             return photo
-        rgb = photo.picture.rgb
-        faces = [
-            self.aligned(photo, face, rgb) if self.recipe.aligned else self.face(photo, face, rgb)
-            for face in photo.faces
-        ]
-        return replace(photo, faces=tuple(faces))
+        place = self.aligned if self.recipe.aligned else self.face
+        canvases = {page: Canvas(photo.picture, page) for page in {face.page for face in photo.faces}}
+        return replace(photo, faces=tuple(place(photo, face, canvases[face.page]) for face in photo.faces))
 
-    def face(self, photo: Photo, face: Face, rgb: Pixels) -> Face:
+    def face(self, photo: Photo, face: Face, canvas: Canvas) -> Face:
         """A detected face: quality on the standard crop, then the rule, then the method's own crop."""
         if not usable(face):
             return face.failed("the landmarks or the box are no face's")
-        standard, crop = standard_crop(face, rgb)
-        face = replace(face, side=STANDARD / scale_of(standard), before=measure(crop))
+        standard, crop = standard_crop(face, canvas)
+        face = replace(
+            face, side=STANDARD / scale_of(standard), before=measure(crop), residual=residual(face, standard)
+        )
+        limit = self.recipe.detect.residual if self.recipe.detect else 0
+        if face.residual is not None and face.residual > limit:
+            reason = f"the landmarks are {face.residual:.0f} px from a face's, more than {limit:g}"
+            return replace(face, status=FaceStatus.REJECTED, reason=reason, matrix=standard)
         choice = choose(self.recipe, photo.source.path, face)
-        face = replace(face, rule=choice.rule, strength=choice.strength, reason=choice.reason)
+        face = replace(face, rule=choice.rule, strength=choice.strength, paste=choice.paste, reason=choice.reason)
         if choice.method is None:
             return replace(face, status=FaceStatus.LEFT, matrix=standard)
         method = self.recipe.methods[choice.method]
         matrix = locate(face, method.template, method.size)
         same = method.template == "ffhq" and method.size == STANDARD
-        crop = crop if same else cut(rgb, matrix, method.size)
+        crop = crop if same else cut_from(canvas, matrix, method.size)
         return self.ready(photo, replace(face, matrix=matrix, side=method.size / scale_of(matrix)), choice.method, crop)
 
-    def aligned(self, photo: Photo, face: Face, rgb: Pixels) -> Face:
-        """A photo that is one aligned face: it must have the size of its method's crop."""
+    def aligned(self, photo: Photo, face: Face, canvas: Canvas) -> Face:
+        """A page that is one aligned face: it must have the size of its method's crop."""
+        rgb = canvas.rgb((0, 0, canvas.width, canvas.height))
         face = replace(face, side=float(rgb.shape[0]), before=measure(rgb), matrix=np.eye(2, 3))
         choice = choose(self.recipe, photo.source.path, face)
         face = replace(face, rule=choice.rule, strength=choice.strength, reason=choice.reason)
@@ -78,10 +83,17 @@ def usable(face: Face) -> bool:
     return bool(np.isfinite(points).all()) and spread > 1e-3
 
 
-def standard_crop(face: Face, rgb: Pixels) -> tuple[Matrix, Pixels]:
+def standard_crop(face: Face, canvas: Canvas) -> tuple[Matrix, Pixels]:
     """The matrix and the crop on which every face's quality is measured."""
     matrix = locate(face, "ffhq", STANDARD)
-    return matrix, cut(rgb, matrix, STANDARD)
+    return matrix, cut_from(canvas, canvas.matrix(matrix), STANDARD)
+
+
+def residual(face: Face, standard: Matrix) -> float | None:
+    """How far the landmarks are from the template's in the standard crop; None without landmarks."""
+    if face.landmarks is None:
+        return None
+    return residual_of(face.landmarks, template("ffhq", STANDARD), standard)
 
 
 def locate(face: Face, name: TemplateName, size: int) -> Matrix:

@@ -7,16 +7,16 @@ given (they may lie read-only in Ray's object store).
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from stages.imaging import Picture
+from stages.picture import Edit, Picture
 
 Pixels = NDArray[np.uint8]
 Matrix = NDArray[np.float64]
+PasteMode = Literal["difference", "replace"]
 
 
 class Status(StrEnum):
@@ -35,7 +35,7 @@ class FaceStatus(StrEnum):
     FOUND = "found"
     RESTORED = "restored"
     LEFT = "left"  # a rule said so
-    REJECTED = "rejected"  # restored or measured, and found not fit to be pasted
+    REJECTED = "rejected"  # its landmarks are too far from any face's: no crop of it could be right
     FAILED = "failed"
 
 
@@ -56,10 +56,12 @@ class FaultClass(StrEnum):
     UNWRITABLE = "unwritable"  # the result cannot be encoded as the photo was
     FACES = "faces"  # every face that should have been restored failed
     UNSUPPORTED = "unsupported"  # a format that would not come out as it went in (skipped)
+    PASSED = "passed"  # every page is handed through untouched: bilevel scans (skipped)
     NOT_A_PHOTO = "not_a_photo"  # the name's ending is not an image's: never read (skipped)
 
 
 RETRYABLE = frozenset({FaultClass.NOT_FOUND, FaultClass.DENIED, FaultClass.STORAGE})
+SKIPPING = frozenset({FaultClass.UNSUPPORTED, FaultClass.PASSED, FaultClass.NOT_A_PHOTO})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +113,12 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One face. Coordinates are pixels of the upright photo, (0, 0) the centre of its first pixel.
+    """One face. Coordinates are pixels of the upright ``page``, (0, 0) the centre of its first pixel.
 
-    ``landmarks`` (5, 2) float64 or None; ``matrix`` (2, 3) float64 takes photo coordinates to crop coordinates;
-    ``side`` is the side of the crop's square in the photo. ``crop`` and ``restored`` are (S, S, 3) uint8 RGB.
+    ``landmarks`` (5, 2) float64 or None; ``residual`` is their root mean square distance to the template's, in pixels
+    of the standard crop. ``matrix`` (2, 3) float64 takes photo coordinates to crop coordinates; ``side`` is the side of
+    the crop's square in the photo. ``crop`` and ``restored`` are (S, S, 3) uint8 sRGB, ``mask`` (S, S) uint8 is the
+    parser's, 255 where the face is.
     """
 
     index: int
@@ -123,9 +127,12 @@ class Face:
     landmarks: Matrix | None = None
     status: FaceStatus = FaceStatus.FOUND
     reason: str = ""
+    page: int = 0
+    residual: float | None = None
     method: str | None = None
     rule: str | None = None
     strength: float = 1.0
+    paste: PasteMode = "difference"
     seed: int | None = None
     side: float | None = None
     matrix: Matrix | None = None
@@ -133,20 +140,46 @@ class Face:
     after: dict[str, float] = field(default_factory=dict[str, float])
     crop: Pixels | None = None
     restored: Pixels | None = None
+    mask: Pixels | None = None
 
     def failed(self, reason: str) -> "Face":
         """This face, failed, if it was on its way or restored; as it is if it had already ended otherwise."""
         if self.status not in {FaceStatus.FOUND, FaceStatus.RESTORED}:
             return self
-        return replace(self, status=FaceStatus.FAILED, reason=reason, crop=None, restored=None)
+        return replace(self, status=FaceStatus.FAILED, reason=reason, crop=None, restored=None, mask=None)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A page as the detector sees it: (h, w, 3) uint8 sRGB, reduced from the page's ``width`` and ``height``."""
+
+    page: int
+    rgb: Pixels
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """How a result was written: ``way`` and ``note`` as in ``stages.picture.Written``.
+
+    ``outside`` is the largest change of any sample outside the faces' masks, in levels of the photo's depth.
+    """
+
+    way: str
+    format: str
+    scale: int = 1
+    outside: int = 0
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
     """One photo from listing to manifest. ``status`` is None while there is still something to do.
 
-    ``data`` is the file, 1-D uint8. ``picture`` is the decoded file and ``pasted`` the same with its faces changed,
-    (H, W, 3) uint8 RGB upright; both live inside one chain of stages and never travel between processes.
+    ``data`` is the file, 1-D uint8. ``picture`` is the opened file, ``views`` its pages for the detector and ``edits``
+    what the faces change; the three live inside one chain of stages and never travel between processes. ``width`` to
+    ``profile`` are those of the first page.
     """
 
     source: Source
@@ -157,6 +190,10 @@ class Photo:
     height: int | None = None
     format: str | None = None
     mode: str | None = None
+    depth: int | None = None
+    pages: int | None = None
+    profile: str | None = None
+    tone: str | None = None
     faces: tuple[Face, ...] = ()
     status: Status | None = None
     renewed: bool = False
@@ -165,9 +202,11 @@ class Photo:
     after: dict[str, float] = field(default_factory=dict[str, float])
     result: str | None = None
     result_sha256: str | None = None
+    output: Output | None = None
     seconds: dict[str, float] = field(default_factory=dict[str, float])
-    picture: "Picture | None" = None
-    pasted: Pixels | None = None
+    picture: Picture | None = None
+    views: tuple[View, ...] = ()
+    edits: tuple[Edit, ...] = ()
 
     @property
     def open(self) -> bool:
@@ -176,6 +215,6 @@ class Photo:
 
     def failed(self, fault: Fault) -> "Photo":
         """This photo, ended by ``fault``; skipped if the fault's class is one that was never to be worked on."""
-        skipped = fault.kind in {FaultClass.UNSUPPORTED, FaultClass.NOT_A_PHOTO}
+        status = Status.SKIPPED if fault.kind in SKIPPING else Status.FAILED
         faces = tuple(face.failed(f"the photo failed: {fault.kind}") for face in self.faces)
-        return replace(self, status=Status.SKIPPED if skipped else Status.FAILED, fault=fault, faces=faces)
+        return replace(self, status=status, fault=fault, faces=faces, edits=())

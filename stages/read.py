@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from infra.storage import Storage, StorageFault
-from stages.imaging import Limits
+from stages.codec import Limits
 from stages.photo import FaultClass, Photo, PhotoFault
 from stages.stage import each, one
 

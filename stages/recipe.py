@@ -11,15 +11,16 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from infra.config import Config, Leave, Method, Paste, Rule
+from infra.config import Config, Leave, Method, OutputFormat, Paste, Rule
 from infra.errors import ConfigError
-from models.checkpoint import Checkpoint, Dtype
+from models.checkpoint import Checkpoint, Device, Dtype
 from models.detector import DetectorSettings, DetectorSpec, all_detectors
 from models.method import MethodSpec, Parameters, TemplateName, all_methods
 from models.quality_measure import all_measures
 
-STAGE_VERSIONS = {"decode": 1, "detect": 1, "align": 1, "rules": 1, "restore": 1, "paste": 1, "encode": 1}
+STAGE_VERSIONS = {"decode": 2, "detect": 2, "align": 2, "rules": 1, "restore": 1, "paste": 2, "encode": 2}
 LEAVE = "leave"
+WHOLE = 1 << 20  # pixels; without a pyramid the detector sees the photo as it is
 Sha256 = Callable[[Checkpoint], str]
 
 
@@ -37,6 +38,7 @@ class DetectRecipe(Part):
     score: float
     smallest: float
     pyramid: tuple[int, ...]
+    residual: float
     weights: dict[str, str]
 
     @property
@@ -44,8 +46,12 @@ class DetectRecipe(Part):
         return all_detectors()[self.detector]
 
     @property
-    def settings(self) -> DetectorSettings:
-        return DetectorSettings(self.score, self.smallest, self.pyramid)
+    def longest(self) -> int:
+        """The longer side of what the detector sees of a photo."""
+        return max(self.pyramid, default=WHOLE)
+
+    def settings(self, device: Device) -> DetectorSettings:
+        return DetectorSettings(self.score, self.pyramid, device)
 
 
 class MethodRecipe(Part):
@@ -69,7 +75,9 @@ class MethodRecipe(Part):
 
 
 class Recipe(Part):
-    """What is done to a photo, whole. ``methods`` holds those that a rule or the default can choose, and no others."""
+    """What is done to a photo, whole. ``methods`` holds those that a rule or the default can choose, and no others;
+    ``helpers`` the weights of the face parser and the upscaler, if they are used.
+    """
 
     stages: dict[str, int]
     detect: DetectRecipe | None
@@ -81,7 +89,11 @@ class Recipe(Part):
     seed: int
     aligned: bool
     paste: Paste | None
+    scale: int
+    output_format: OutputFormat
+    upscaler: str | None
     measures: dict[str, int]
+    helpers: dict[str, str]
 
     @property
     def hash(self) -> str:
@@ -95,7 +107,7 @@ class Recipe(Part):
     def weights(self) -> dict[str, str]:
         """The SHA-256 of every weights file in use, by its name."""
         parts: list[DetectRecipe | MethodRecipe] = [*self.methods.values(), *([self.detect] if self.detect else [])]
-        return {name: sha for part in parts for name, sha in sorted(part.weights.items())}
+        return {name: sha for part in parts for name, sha in sorted(part.weights.items())} | self.helpers
 
 
 def checkpoints(config: Config) -> list[Checkpoint]:
@@ -103,7 +115,21 @@ def checkpoints(config: Config) -> list[Checkpoint]:
     found = [] if config.aligned else [*detector_spec(config).checkpoints]
     for name in reachable(config):
         found += method_spec(name, named(config, name)).checkpoints
+    found += helpers(config)
     return list({checkpoint.name: checkpoint for checkpoint in found}.values())
+
+
+def helpers(config: Config) -> list[Checkpoint]:
+    """The weights of what helps beside detector and methods: the face parser, the upscaler of the background."""
+    found: list[Checkpoint] = []
+    if config.paste.mask == "parser" and not config.aligned:
+        from models.parser import PARSER
+
+        found.append(PARSER)
+    if config.upscaler:
+        steps = "any model that spandrel can load: put its file into DAGUERRE_WEIGHTS"
+        found.append(Checkpoint(config.upscaler, None, "that of the file", None, steps=steps))
+    return found
 
 
 def resolve(config: Config, sha256: Sha256) -> Recipe:
@@ -120,7 +146,11 @@ def resolve(config: Config, sha256: Sha256) -> Recipe:
         seed=config.seed,
         aligned=config.aligned,
         paste=None if config.aligned else config.paste,
+        scale=config.scale,
+        output_format=config.output_format,
+        upscaler=config.upscaler,
         measures={name: all_measures()[name].version for name in measures_used(config)},
+        helpers=hashes(helpers(config), sha256),
     )
 
 
@@ -160,6 +190,7 @@ def resolve_detect(config: Config, sha256: Sha256) -> DetectRecipe:
         score=config.detect.score,
         smallest=config.detect.smallest,
         pyramid=tuple(config.detect.pyramid),
+        residual=config.detect.residual,
         weights=hashes(spec.checkpoints, sha256),
     )
 
@@ -195,7 +226,9 @@ def measures_used(config: Config) -> list[str]:
 
 
 def check_rules(config: Config) -> None:
-    """Refuse rules that name a measure that does not exist."""
+    """Refuse rules that name a measure that does not exist, and what cannot go together."""
+    if config.upscaler and config.scale == 1:
+        raise ConfigError("there is an upscaler, but scale is 1", "say scale = 2 or 4, or leave the upscaler out")
     unknown = sorted(set(measures_used(config)) - set(all_measures()))
     if unknown:
         raise ConfigError(f"there is no quality measure {unknown[0]}", f"known: {', '.join(all_measures())}")

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from models.method import Restorer
+from models.parser import Parser, face_mask
 from stages.photo import Face, FaceStatus, Photo, Pixels
 from stages.stage import spent
 
@@ -15,16 +16,20 @@ from stages.stage import spent
 class Restore:
     """Runs ``restorer`` on every crop that was cut for the method called ``method``.
 
-    A face whose result is not finite fails and is never pasted; an exception of the network is our bug and raises.
+    With a ``parser`` each restored face gets its mask. A face whose result is not finite fails and is never pasted; an
+    exception of the network is our bug and raises.
     """
 
     name = "restore"
 
-    def __init__(self, method: str, restorer: Restorer, batch_size: int, device: str = "cpu") -> None:
+    def __init__(
+        self, method: str, restorer: Restorer, batch_size: int, device: str = "cpu", parser: Parser | None = None
+    ) -> None:
         self.method = method
         self.restorer = restorer
         self.batch_size = batch_size
         self.device = device
+        self.parser = parser
 
     def __call__(self, photos: list[Photo]) -> list[Photo]:
         waiting = [face for photo in photos for face in self.mine(photo)]
@@ -59,7 +64,17 @@ class Restore:
         levels = (
             restored.float().nan_to_num().clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).contiguous().cpu()
         )
-        return [finished(face, ok, pixels) for face, ok, pixels in zip(faces, finite, levels.numpy(), strict=True)]
+        done = [finished(face, ok, pixels) for face, ok, pixels in zip(faces, finite, levels.numpy(), strict=True)]
+        return done if self.parser is None else self.masked(done, levels, self.parser)
+
+    def masked(self, faces: Sequence[Face], levels: torch.Tensor, parser: Parser) -> list[Face]:
+        """The restored ones of ``faces`` with the masks that the parser finds in ``levels`` (B, S, S, 3) uint8."""
+        labels = parser.labels(levels.permute(0, 3, 1, 2).float().div(255))
+        masks = [np.rint(face_mask(one, levels.shape[1]) * 255).astype(np.uint8) for one in labels]
+        return [
+            replace(face, mask=mask) if face.status is FaceStatus.RESTORED else face
+            for face, mask in zip(faces, masks, strict=True)
+        ]
 
 
 def finished(face: Face, finite: bool, pixels: Pixels) -> Face:

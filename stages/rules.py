@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from infra.config import Range, Rule
 from infra.patterns import matches
-from stages.photo import Face
+from stages.photo import Face, PasteMode
 from stages.recipe import LEAVE, Recipe
 
 
@@ -16,6 +16,7 @@ class Choice:
     rule: str
     strength: float = 1.0
     reason: str = ""
+    paste: PasteMode = "difference"
 
 
 def choose(recipe: Recipe, path: str, face: Face) -> Choice:
@@ -28,15 +29,17 @@ def choose(recipe: Recipe, path: str, face: Face) -> Choice:
 
 def by_rule(recipe: Recipe, path: str, face: Face) -> Choice:
     """The first of the rules that holds, else the default."""
+    default = recipe.paste.mode if recipe.paste else "difference"
     for rule in recipe.rules:
         if holds(rule, path, face):
             strength = recipe.strength if rule.strength is None else rule.strength
+            paste = rule.paste or default
             if rule.use == LEAVE:
                 return Choice(None, rule.name, reason=f"rule {rule.name}: leave")
-            return Choice(rule.use, rule.name, strength)
+            return Choice(rule.use, rule.name, strength, paste=paste)
     if recipe.default == LEAVE:
         return Choice(None, "default", reason="no rule chose a method")
-    return Choice(recipe.default, "default", recipe.strength)
+    return Choice(recipe.default, "default", recipe.strength, paste=default)
 
 
 def holds(rule: Rule, path: str, face: Face) -> bool:

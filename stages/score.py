@@ -1,21 +1,24 @@
 """Score: the same measures after as before, for each restored face and for the photo."""
 
-import math
+from collections.abc import Sequence
 from dataclasses import replace
-
-import cv2
-import numpy as np
 
 from models.quality_measure import measure
 from stages.align import standard_crop
+from stages.canvas import Canvas, rounded
+from stages.colour import floats
+from stages.geometry import reduced
 from stages.photo import Face, FaceStatus, Photo, Pixels
+from stages.picture import Edit
 from stages.stage import each
 
 VIEW = 1024  # a photo's own quality is measured at this longer side
 
 
 class Score:
-    """Faces are measured on the standard crop of the pasted photo, photos on a view of at most 1024 pixels."""
+    """Faces are measured on the standard crop of the pasted photo, photos on a view of at most 1024 pixels of the first
+    page that changed.
+    """
 
     name = "score"
 
@@ -26,24 +29,30 @@ class Score:
         return each(self.name, photos, self.score)
 
     def score(self, photo: Photo) -> Photo:
-        if photo.picture is None or photo.pasted is None:
+        if photo.picture is None or not photo.edits:
             return photo
-        faces = tuple(self.face(face, photo.pasted) for face in photo.faces)
-        before, after = measure(view(photo.picture.rgb)), measure(view(photo.pasted))
-        return replace(photo, faces=faces, before=before, after=after)
+        pages = sorted({edit.page for edit in photo.edits})
+        canvases = {page: Canvas(photo.picture, page, photo.edits) for page in pages}
+        faces = tuple(self.face(face, canvases) for face in photo.faces)
+        first = Canvas(photo.picture, pages[0])
+        before = first.view(VIEW)
+        after = with_edits(before, first, [edit for edit in photo.edits if edit.page == pages[0]])
+        return replace(photo, faces=faces, before=measure(before), after=measure(after))
 
-    def face(self, face: Face, pasted: Pixels) -> Face:
+    def face(self, face: Face, canvases: dict[int, Canvas]) -> Face:
         if face.status is not FaceStatus.RESTORED:
             return face
-        crop = pasted if self.aligned else standard_crop(face, pasted)[1]
+        canvas = canvases[face.page]
+        whole = (0, 0, canvas.width, canvas.height)
+        crop = canvas.rgb(whole) if self.aligned else standard_crop(face, canvas)[1]
         return replace(face, after=measure(crop))
 
 
-def view(photo: Pixels) -> Pixels:
-    """``photo`` (H, W, 3) reduced by area so that its longer side is at most ``VIEW``."""
-    height, width = photo.shape[:2]
-    factor = VIEW / max(height, width)
-    if factor >= 1:
-        return photo
-    size = max(1, math.floor(width * factor)), max(1, math.floor(height * factor))
-    return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
+def with_edits(view: Pixels, canvas: Canvas, edits: Sequence[Edit]) -> Pixels:
+    """A reduced ``view`` of a page with what the edits change in it, reduced alike."""
+    levels, factor = floats(view), view.shape[1] / canvas.width
+    for edit in edits:
+        change = canvas.colour.to_srgb(edit.samples) - canvas.levels(edit.window)
+        x0, y0, x1, y1, small = reduced(floats(change), edit.window, factor, view.shape[1], view.shape[0])
+        levels[y0:y1, x0:x1] += small
+    return rounded(levels)

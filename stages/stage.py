@@ -49,3 +49,23 @@ def run(stages: Sequence[Stage], photos: list[Photo]) -> list[Photo]:
     for stage in stages:
         photos = stage(photos)
     return photos
+
+
+class Singly:
+    """Stages that hold a photo's pixels, run to their end for one photo before the next is begun.
+
+    A file is opened by the first of them and let go after the last.
+    """
+
+    name = "singly"
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self.stages = stages
+
+    def __call__(self, photos: list[Photo]) -> list[Photo]:
+        return [self.through(photo) for photo in photos]
+
+    def through(self, photo: Photo) -> Photo:
+        """One photo through all stages."""
+        done = run(self.stages, [photo])[0]
+        return replace(done, picture=None, views=(), edits=())

@@ -4,15 +4,18 @@ import hashlib
 import io
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from PIL import Image
 
 from infra.storage import Storage, StorageFault
-from stages.imaging import encode
-from stages.photo import Face, FaceStatus, Fault, FaultClass, Photo, PhotoFault, Pixels, Status
+from stages.output import Wanted, produce, suffix_of
+from stages.photo import Face, FaceStatus, Fault, FaultClass, Output, Photo, PhotoFault, Pixels, Status
 from stages.stage import each
+from stages.xmp import EditRecord, edited
 
 HASHED = re.compile(r"~([0-9a-f]{8}(?:\.[^./]*)?)$")
 
@@ -38,47 +41,58 @@ def conclude(photo: Photo) -> Photo:
 
 
 class Write:
-    """Stores results below ``sink/photos``, named by ``target_of``."""
+    """Stores results below ``sink/photos``, named by ``target_of``. ``record`` makes the record of a photo's edit."""
 
     name = "write"
 
-    def __init__(self, storage: Storage, sink: str, copy_unchanged: bool, keep_crops: bool) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        sink: str,
+        copy_unchanged: bool,
+        keep_crops: bool,
+        record: Callable[[Photo], EditRecord],
+        wanted: Wanted,
+    ) -> None:
         self.storage = storage
         self.sink = sink
         self.copy_unchanged = copy_unchanged
         self.keep_crops = keep_crops
+        self.record = record
+        self.wanted = wanted
 
     def __call__(self, photos: list[Photo]) -> list[Photo]:
         ended = [replace(photo, source=replace(photo.source, target=target_of(photo))) for photo in photos]
         waiting = [replace(photo, status=None) if self.has_result(photo) else photo for photo in ended]
         stored = each(self.name, waiting, self.write)
         return [
-            after if after.fault else replace(after, status=before.status)
+            after if after.fault and after.status is Status.FAILED else replace(after, status=before.status)
             for before, after in zip(ended, stored, strict=True)
         ]
 
     def has_result(self, photo: Photo) -> bool:
-        copied = self.copy_unchanged and photo.status in {Status.UNCHANGED, Status.NO_FACE}
+        passed = photo.fault is not None and photo.fault.kind is FaultClass.PASSED
+        copied = self.copy_unchanged and (passed or photo.status in {Status.UNCHANGED, Status.NO_FACE})
         return photo.status is Status.RESTORED or copied
 
     def write(self, photo: Photo) -> Photo:
-        """Encode and store one result."""
-        content = self.content(photo)
-        uri = f"{self.sink}/photos/{photo.source.target}"
+        """Make and store one result."""
+        content, output = self.content(photo)
+        uri = f"{self.sink}/photos/{photo.source.target}{suffix_of(output, photo.format)}"
         try:
             self.storage.write(uri, content)
             if self.keep_crops:
                 self.write_crops(photo)
         except StorageFault as fault:
             raise PhotoFault(FaultClass(fault.kind), fault.message, fault.attempts) from fault
-        return replace(photo, result=uri, result_sha256=hashlib.sha256(content).hexdigest())
+        return replace(photo, result=uri, result_sha256=hashlib.sha256(content).hexdigest(), output=output)
 
-    def content(self, photo: Photo) -> bytes:
-        if photo.picture is not None and photo.pasted is not None:
-            return encode(photo.picture, photo.pasted)
+    def content(self, photo: Photo) -> tuple[bytes, Output]:
+        if photo.picture is not None and photo.edits:
+            return produce(photo, photo.picture, self.wanted, partial(edited, record=self.record(photo)))
         if photo.data is None:
             raise RuntimeError(f"{photo.source.uri} came to be written without its bytes")
-        return photo.data.tobytes()
+        return photo.data.tobytes(), Output("copied", photo.format or "")
 
     def write_crops(self, photo: Photo) -> None:
         """Input crop, restored crop and matrix of every restored face, below ``sink/crops``."""

@@ -46,9 +46,9 @@ class Cascade:
         return [self._detect(photo) for photo in photos]
 
     def _detect(self, photo: Pixels) -> list[Detection]:
-        boxes = similar_in_size(agreed(self._votes(photo)))
-        wide_enough = [box for box in boxes if box[2] >= self._settings.smallest]
-        return [_detection(box) for box in wide_enough if self._settings.score <= SCORE]
+        if self._settings.score > SCORE:
+            return []
+        return [_detection(box) for box in similar_in_size(agreed(self._votes(photo)))]
 
     def _votes(self, photo: Pixels) -> Boxes:
         """Boxes (n, 4) in photo coordinates from all four searches, one after the other."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-from infra.config import Config, load
+from infra.config import Config, OutputFormat, load
 from infra.logs import hide
 
 RECIPE = Group("What is done (the recipe)")
@@ -29,6 +29,14 @@ class JobOptions:
     detector: Annotated[str | None, Parameter(group=RECIPE, help="face detector")] = None
     score: Annotated[float | None, Parameter(group=RECIPE, help="lowest detection score, 0 to 1")] = None
     smallest: Annotated[float | None, Parameter(group=RECIPE, help="shorter side of the smallest face box, px")] = None
+    paste: Annotated[
+        Literal["difference", "replace"] | None,
+        Parameter(group=RECIPE, help="add the change, or put the face in"),
+    ] = None
+    scale: Annotated[Literal[1, 2, 4] | None, Parameter(group=RECIPE, help="results so many times larger")] = None
+    output_format: Annotated[
+        OutputFormat | None, Parameter(group=RECIPE, help="format of all results instead of each photo's own")
+    ] = None
     include: Annotated[list[str], Parameter(group=CHOICE, negative=(), help="only paths that match a pattern")] = field(
         default_factory=list[str]
     )
@@ -70,6 +78,9 @@ class JobOptions:
             "detect.detector": self.detector,
             "detect.score": self.score,
             "detect.smallest": self.smallest,
+            "paste.mode": self.paste,
+            "scale": self.scale,
+            "output_format": self.output_format,
             "read.include": self.include or None,
             "read.exclude": self.exclude or None,
             "read.root": self.root,

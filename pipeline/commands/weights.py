@@ -1,8 +1,9 @@
 """``daguerre weights list | fetch | add | verify``."""
 
 from pathlib import Path
+from typing import Annotated
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from infra.archives import is_archive, members
 from infra.config import load
@@ -14,20 +15,27 @@ from models.checkpoint_file import CheckpointUnreadable, recognise
 from models.detector import all_detectors
 from models.method import all_methods
 from pipeline.exits import OK, OPERATOR, Exit
+from stages.recipe import checkpoints
 
 app = App(name="weights", help="List, fetch, add and verify the published weights files.")
 
 
+PARSER_USE = 'paste.mask = "parser"'
+
+
 def published() -> dict[str, Checkpoint]:
-    """Every weights file that a method or detector declares, by its name."""
+    """Every weights file that a method, a detector or the face parser declares, by its name."""
+    from models.parser import PARSER  # imports torch
+
     specs = [*all_methods().values(), *all_detectors().values()]
-    return {file.name: file for spec in specs for file in spec.checkpoints}
+    return {file.name: file for spec in specs for file in spec.checkpoints} | {PARSER.name: PARSER}
 
 
 def used_by(name: str) -> str:
-    """The methods and detectors that need a file."""
+    """What needs a file."""
     specs = [*all_methods().values(), *all_detectors().values()]
-    return ", ".join(spec.name for spec in specs if any(file.name == name for file in spec.checkpoints))
+    users = [spec.name for spec in specs if any(file.name == name for file in spec.checkpoints)]
+    return ", ".join(users) or PARSER_USE
 
 
 def open_store(config: Path | None) -> WeightStore:
@@ -56,22 +64,28 @@ def list_(*, config: Path | None = None) -> Exit:
 
 
 @app.command
-def fetch(*names: str, config: Path | None = None) -> Exit:
-    """Download weights files by name, or all that have a URL.
+def fetch(
+    *names: str, all_: Annotated[bool, Parameter(name="--all", negative=())] = False, config: Path | None = None
+) -> Exit:
+    """Download weights files by name, or those that a job needs.
 
     Parameters
     ----------
     names
-        the files' names, as ``weights list`` gives them
+        the files' names, as ``weights list`` gives them; without any, what a job with this config needs
+    all_
+        every file that has a URL
     config
         TOML file with the job's settings
     """
-    files, store = published(), open_store(config)
+    files, settings = published(), load(config)
+    store = open_store(config)
     unknown = sorted(set(names) - set(files))
     if unknown:
         raise WeightsError(f"there is no weights file {unknown[0]}", f"known: {', '.join(files)}")
-    for name in names or [name for name, file in files.items() if file.url]:
-        print(f"{name}: {store.fetch(files[name])}")
+    needed = [file for file in files.values() if file.url] if all_ else checkpoints(settings)
+    for file in [files[name] for name in names] or needed:
+        print(f"{file.name}: {store.fetch(file)}")
     return OK
 
 

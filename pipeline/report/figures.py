@@ -1,6 +1,6 @@
 """What the page says of one photo and its faces."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image
 
 from pipeline.report.columns import direction, relative
-from pipeline.report.pictures import Budget, Read, Thumbnail, UnreadableError, alike, load, zoom
+from pipeline.report.pictures import Box, Budget, Read, Thumbnail, UnreadableError, alike, load, zoom
 
 Row = Mapping[str, Any]
 
@@ -74,9 +74,10 @@ def photo_figure(row: Row, read: Read, budget: Budget) -> PhotoFigure:
     notes: list[str] = []
     before = attempt(read, row["uri"], "source", notes)
     after = attempt(read, row["result_uri"], "result", notes)
-    found: list[Row] = row["faces"] or []
+    found: list[Row] = [face for face in row["faces"] or [] if face["page"] == 0]
+    larger = row["output"]["scale"] if row["output"] else 1
     shown = sorted(sorted(found, key=urgency)[:ZOOMS], key=lambda face: face["index"])
-    faces = [face_figure(face, before, after) for face in shown]
+    faces = [face_figure(face, before, after, larger) for face in shown]
     used = sum(len(picture.uri) for face in faces for picture in (face.before, face.after) if picture)
     pictures = [picture for picture in (before, after) if picture]
     small = alike(pictures, budget.share() - used)
@@ -92,7 +93,7 @@ def photo_figure(row: Row, read: Read, budget: Budget) -> PhotoFigure:
         notes=notes,
         marks=marks(found[:MARKS], before or after),
         faces=faces,
-        others=len(found) - len(faces),
+        others=len(row["faces"] or []) - len(faces),
         figures=compare(row["before"], row["after"]),
     )
 
@@ -108,8 +109,8 @@ def attempt(read: Read, uri: str | None, which: str, notes: list[str]) -> Image.
         return None
 
 
-def face_figure(face: Row, before: Image.Image | None, after: Image.Image | None) -> FaceFigure:
-    """One face; the result is only shown where it changed."""
+def face_figure(face: Row, before: Image.Image | None, after: Image.Image | None, larger: int) -> FaceFigure:
+    """One face; the result, ``larger`` times the photo's size, is only shown where it changed."""
     changed = face["status"] == "restored"
     strength = face["strength"]
     labels = {
@@ -122,10 +123,15 @@ def face_figure(face: Row, before: Image.Image | None, after: Image.Image | None
         number=number(face),
         status=str(face["status"]),
         before=zoom(before, face["box"]) if before and face["box"] else None,
-        after=zoom(after, face["box"]) if after and changed and face["box"] else None,
+        after=zoom(after, scaled(face["box"], larger)) if after and changed and face["box"] else None,
         facts=[(label, clip(text)) for label, text in labels.items() if text],
         figures=compare(face["before"], face["after"]),
     )
+
+
+def scaled(box: Sequence[float], larger: int) -> Box:
+    x, y, width, height = (value * larger for value in box)
+    return x, y, width, height
 
 
 def urgency(face: Row) -> tuple[int, float, int]:

@@ -1,13 +1,16 @@
 """Pictures for the page: upright, small, and within a budget of bytes."""
 
-import warnings
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+
+from stages.canvas import Canvas
+from stages.codec import decoder_faults, sniff
+from stages.photo import FaultClass, PhotoFault
 
 Read = Callable[[str], bytes]
 Box = tuple[float, float, float, float]
@@ -16,7 +19,7 @@ LADDER = ((900, 80), (760, 76), (640, 72), (520, 68), (400, 62), (280, 55))  # l
 ZOOM = 224  # longer side of a face, in pixels
 ZOOM_QUALITY = 82
 AROUND = 1.6  # side of a zoom, as a multiple of the face's box
-ICC_LIMIT = 4096  # bytes of a colour profile that is worth its place
+MOST_PIXELS = 90_000_000  # of a picture that is worth decoding for a thumbnail
 
 
 class UnreadableError(Exception):
@@ -33,37 +36,26 @@ class Thumbnail:
 
 
 def load(read: Read, uri: str) -> Image.Image:
-    """The picture at ``uri``, upright and RGB. Whatever goes wrong is an ``UnreadableError``: a report never fails."""
+    """The first page of the file at ``uri``, upright, sRGB. Whatever goes wrong is an ``UnreadableError``: a report
+    never fails.
+    """
     try:
-        return upright(read(uri))
-    except Image.DecompressionBombWarning as error:
-        raise UnreadableError("too large to be shown here") from error
+        return shown(read(uri))
+    except PhotoFault as fault:
+        raise UnreadableError(f"cannot be shown ({fault.message[:200]})") from fault
     except Exception as error:
         detail = (str(error).splitlines() or [""])[0][:200]
         raise UnreadableError(f"cannot be read ({type(error).__name__}: {detail})") from error
 
 
-def upright(data: bytes) -> Image.Image:
-    """A file's picture as the EXIF orientation wants it, RGB."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(BytesIO(data)) as file:
-            profile = file.info.get("icc_profile") if file.mode == "RGB" else None
-            picture = to_rgb(ImageOps.exif_transpose(file))
-    if isinstance(profile, bytes) and len(profile) <= ICC_LIMIT:
-        picture.info["icc_profile"] = profile
-    return picture
-
-
-def to_rgb(picture: Image.Image) -> Image.Image:
-    """Any mode as RGB; 16-bit and float greys are stretched to their own range."""
-    if not picture.mode.startswith(("I", "F")):
-        return picture.convert("RGB")
-    levels = np.asarray(picture, np.float64)
-    low, high = float(levels.min()), float(levels.max())
-    grey = (levels - low) * (255 / max(high - low, 1e-12))
-    return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+def shown(data: bytes) -> Image.Image:
+    """A file's first page as people are to see it."""
+    content = np.frombuffer(data, np.uint8)
+    with decoder_faults():
+        canvas = Canvas(sniff(content).open(content))
+    if canvas.width * canvas.height > MOST_PIXELS:
+        raise PhotoFault(FaultClass.TOO_LARGE, "too large to be shown here")
+    return Image.fromarray(canvas.rgb((0, 0, canvas.width, canvas.height)))
 
 
 def zoom(picture: Image.Image, box: Box) -> Thumbnail | None:
@@ -77,7 +69,7 @@ def zoom(picture: Image.Image, box: Box) -> Thumbnail | None:
     scale = ZOOM / max(right - left, bottom - top)
     size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
     face = picture.resize(size, Image.Resampling.LANCZOS, box=(left, top, right, bottom), reducing_gap=3)
-    return encode(face, ZOOM_QUALITY, picture)
+    return encode(face, ZOOM_QUALITY)
 
 
 def alike(pictures: list[Image.Image], room: int) -> list[Thumbnail]:
@@ -93,13 +85,13 @@ def shrunk(picture: Image.Image, side: int, quality: int) -> Thumbnail:
     """``picture`` with its longer side at most ``side`` pixels."""
     scale = min(1.0, side / max(picture.size))
     size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-    return encode(picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=3), quality, picture)
+    return encode(picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=3), quality)
 
 
-def encode(picture: Image.Image, quality: int, origin: Image.Image) -> Thumbnail:
-    """``picture`` as JPEG, with the colour profile of ``origin``."""
+def encode(picture: Image.Image, quality: int) -> Thumbnail:
+    """``picture`` as JPEG."""
     file = BytesIO()
-    picture.save(file, "JPEG", quality=quality, optimize=True, icc_profile=origin.info.get("icc_profile"))
+    picture.save(file, "JPEG", quality=quality, optimize=True)
     uri = "data:image/jpeg;base64," + b64encode(file.getvalue()).decode()
     return Thumbnail(uri, picture.width, picture.height)
 

@@ -13,6 +13,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 from infra.config import Config, Detect, load
+from stages.canvas import Canvas
 from stages.geometry import square
 from stages.photo import Face, FaceStatus, Photo, Status
 from stages.recipe import Recipe, resolve
@@ -60,8 +61,9 @@ def test_a_config_gives_two_methods_by_size_and_leaves_by_quality(name: str) -> 
 def test_the_example_changes_the_face_and_nothing_else(one_photo: ModuleType, portrait: Path) -> None:
     photo: Photo = one_photo.restore_photo(portrait, Config(detect=Detect(detector="cascade")))
     assert photo.status is Status.RESTORED
-    assert photo.pasted is not None
-    before, after = np.asarray(Image.open(portrait)), photo.pasted
+    assert photo.picture is not None
+    before = np.asarray(Image.open(portrait))
+    after = Canvas(photo.picture, 0, photo.edits).rgb((0, 0, before.shape[1], before.shape[0]))
     inside = np.zeros(before.shape[:2], bool)
     for face in photo.faces:
         assert face.status is FaceStatus.RESTORED

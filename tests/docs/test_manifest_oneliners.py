@@ -18,7 +18,7 @@ from stages.photo import Fault as PhotoFault
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "manifest.md"
 READERS = {"duckdb": duckdb, "pandas": pandas, "polars": polars}
 CELL = re.compile(r"^\| `(\w+)` \| ([^|]+) \|", re.MULTILINE)
-NESTED = {"error", "faces", "box", "landmarks", "affine"}  # described in words
+NESTED = {"error", "output", "faces", "box", "landmarks", "affine"}  # described in words
 
 FIRST = "000001-20261121T090011Z-3f9a-00001.parquet"
 SECOND = "000002-20261121T100502Z-77c1-00001.parquet"

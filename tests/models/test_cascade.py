@@ -12,7 +12,7 @@ from models.detectors.cascade import agreed, similar_in_size
 Pixels = NDArray[np.uint8]
 CENTRE = (223 / 512, 119 / 512)
 FACE = 102 / 512
-SETTINGS = DetectorSettings(score=0.8, smallest=16, pyramid=(1280, 640, 320, 160))
+SETTINGS = DetectorSettings(score=0.8, pyramid=(1280, 640, 320, 160))
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +48,6 @@ def test_a_detection_has_no_landmarks_and_passes_the_default_score(detector: Det
     [face] = detector.detect([astronaut(256)])[0]
     assert face.landmarks is None
     assert face.score == 1.0
-
-
-def test_faces_below_the_smallest_side_are_dropped() -> None:
-    settings = DetectorSettings(score=0.8, smallest=80, pyramid=())
-    assert all_detectors()["cascade"].build({}, settings).detect([astronaut(256)]) == [[]]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (8, 8), (1, 2000), (2000, 3), (24, 24)])

@@ -4,6 +4,7 @@ import hashlib
 import os
 import pickle
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from models.checkpoint import Checkpoint, Shapes
-from models.checkpoint_file import CheckpointUnreadable, recognise, tensor_shapes
+from models.checkpoint_file import CheckpointUnreadable, check_hash_start, hash_start, recognise, tensor_shapes
 
 TENSORS = {"conv.weight": torch.zeros(4, 3, 3, 3), "conv.bias": torch.zeros(4), "step": torch.tensor(7)}
 SHAPES: Shapes = {"conv.weight": (4, 3, 3, 3), "conv.bias": (4,), "step": ()}
@@ -54,6 +55,24 @@ def test_torch_files_old_and_new(tmp_path: Path, suffix: str, zipped: bool) -> N
     assert tensor_shapes(tmp_path / f"a{suffix}") == SHAPES
 
 
+def zipped(folder: Path, *files: Path) -> Path:
+    """A plain zip archive with these files."""
+    with ZipFile(folder / "packed.zip", "w") as archive:
+        for file in files:
+            archive.write(file, f"folder/{file.name}")
+    return folder / "packed.zip"
+
+
+def test_a_plain_zip_with_one_torch_file(tmp_path: Path, plain: Path) -> None:
+    assert tensor_shapes(zipped(tmp_path, plain)) == SHAPES
+
+
+def test_a_zip_with_two_torch_files_is_no_checkpoint(tmp_path: Path, plain: Path) -> None:
+    torch.save(TENSORS, tmp_path / "other.pt")
+    with pytest.raises(CheckpointUnreadable, match=r"packed\.zip .* holds 2 files"):
+        tensor_shapes(zipped(tmp_path, plain, tmp_path / "other.pt"))
+
+
 def test_containers_become_prefixes_and_the_rest_is_passed_over(tmp_path: Path) -> None:
     content = {"params_ema": TENSORS, "epoch": 3, "nested": {"state_dict": {"w": torch.zeros(2)}}}
     torch.save(content, tmp_path / "a.pth")
@@ -61,7 +80,7 @@ def test_containers_become_prefixes_and_the_rest_is_passed_over(tmp_path: Path) 
     assert tensor_shapes(tmp_path / "a.pth") == expected
 
 
-@pytest.mark.parametrize("name", ["a.pth", "a.safetensors", "a.npz", "a.onnx", "none"])
+@pytest.mark.parametrize("name", ["a.pth", "a.safetensors", "a.npz", "a.zip", "a.onnx", "none"])
 @pytest.mark.parametrize("content", [b"", b"no weights at all", b"PK\x03\x04 cut off"])
 def test_other_files_are_refused_by_name(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
@@ -113,3 +132,41 @@ def test_a_file_of_another_kind_is_recognised_by_its_hash_alone(tmp_path: Path) 
     path = tmp_path / "a.onnx"
     path.write_bytes(b"graph")
     assert recognise(path, [checkpoint("a.pth", tensors=SHAPES)]) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("retinaface_resnet50_2020-07-20-f168fae3c.zip", "f168fae3c"),
+        ("resnet50-0676ba61.pth", "0676ba61"),
+        ("model-20200720.pth", ""),
+        ("v1.pth", ""),
+        ("detection_Resnet50_Final.pth", ""),
+    ],
+)
+def test_a_name_may_hold_the_start_of_the_hash(name: str, start: str) -> None:
+    assert hash_start(name) == start
+
+
+def test_a_hash_that_begins_otherwise_outweighs_fitting_tensors(tmp_path: Path, plain: Path) -> None:
+    """Two published files with the same tensors in different containers are told apart so."""
+    path = zipped(tmp_path, plain)
+    start = hashlib.sha256(path.read_bytes()).hexdigest()
+    other, wanted = (checkpoint(f"a-{begins}.zip", tensors=SHAPES) for begins in ("abc012345", start))
+    assert recognise(path, [other, checkpoint("b.pth", sha256="0" * 64)]) is None
+    assert recognise(path, [other, wanted]) is wanted
+
+
+def test_a_zip_is_not_taken_for_the_file_in_it(tmp_path: Path, plain: Path) -> None:
+    path, inner, whole = zipped(tmp_path, plain), checkpoint("a.pth", tensors=SHAPES), checkpoint("a.zip", None, SHAPES)
+    assert recognise(path, [inner]) is None
+    assert recognise(path, [inner, whole]) is whole
+    assert recognise(plain, [whole, inner]) is inner
+
+
+def test_a_file_must_begin_its_hash_as_its_name_says(plain: Path) -> None:
+    digest = hashlib.sha256(plain.read_bytes()).hexdigest()
+    check_hash_start(plain, f"a-{digest}.pth")
+    check_hash_start(plain, "says_nothing.pth")
+    with pytest.raises(CheckpointUnreadable, match=r"plain\.pth .* but a-abc01234\.pth says abc01234"):
+        check_hash_start(plain, "a-abc01234.pth")

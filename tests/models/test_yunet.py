@@ -1,4 +1,4 @@
-"""YuNet: the pyramid and the merge by themselves, the detector where its weights are at hand."""
+"""YuNet through OpenCV and through torch, where its weights are at hand."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from skimage import data
 
 from models.detector import Detector, DetectorSettings, all_detectors
-from models.detectors.yunet import WEIGHTS, merge, sides_to_search
+from models.detectors.yunet import WEIGHTS
 
 Pixels = NDArray[np.uint8]
 PYRAMID = (1280, 640, 320, 160)
@@ -25,53 +25,17 @@ def weights(weights_folder: Path) -> Path:
     return path
 
 
-def build(weights: Path, score: float = 0.8, smallest: float = 16) -> Detector:
-    settings = DetectorSettings(score=score, smallest=smallest, pyramid=PYRAMID)
-    return all_detectors()["yunet"].build({WEIGHTS.name: weights}, settings)
+def build(name: str, weights: Path, score: float = 0.8) -> Detector:
+    return all_detectors()[name].build({WEIGHTS.name: weights}, DetectorSettings(score=score, pyramid=PYRAMID))
 
 
-@pytest.fixture(scope="module")
-def detector(weights: Path) -> Detector:
-    return build(weights)
+@pytest.fixture(scope="module", params=["yunet", "yunet-torch"])
+def detector(weights: Path, request: pytest.FixtureRequest) -> Detector:
+    return build(str(request.param), weights)
 
 
 def astronaut(width: int, height: int) -> Pixels:
     return cv2.resize(data.astronaut(), (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
-
-
-def row(x: float, side: float, score: float) -> list[float]:
-    return [x, 0, side, side, *[x] * 10, score]
-
-
-@pytest.mark.parametrize(
-    ("longer", "sides"),
-    [
-        (4000, [1280, 640, 320, 160]),
-        (1280, [1280, 640, 320, 160]),
-        (900, [900, 640, 320, 160]),
-        (160, [160]),
-        (8, [8]),
-    ],
-)
-def test_a_photo_is_searched_at_every_level_but_never_enlarged(longer: int, sides: list[int]) -> None:
-    assert sides_to_search(longer, PYRAMID) == sides
-
-
-def test_an_empty_pyramid_searches_the_photo_as_it_is() -> None:
-    assert sides_to_search(700, ()) == [700]
-
-
-def test_merging_keeps_the_best_score_of_boxes_that_overlap() -> None:
-    rows = np.array([row(0, 100, 0.8), row(10, 40, 0.9), row(300, 50, 0.85)])
-    assert merge(rows)[:, 14].tolist() == [0.9, 0.85]
-
-
-def test_merging_keeps_faces_that_only_touch() -> None:
-    assert len(merge(np.array([row(0, 100, 0.9), row(60, 100, 0.8)]))) == 2
-
-
-def test_merging_nothing_gives_nothing() -> None:
-    assert merge(np.zeros((0, 15))).shape == (0, 15)
 
 
 @pytest.mark.parametrize(("width", "height"), [(160, 160), (512, 512), (1024, 900), (2000, 2200)])
@@ -96,7 +60,6 @@ def test_odd_photos_hold_no_face(detector: Detector, size: tuple[int, int]) -> N
     assert detector.detect([photo, photo[:, ::-1]]) == [[], []]
 
 
-def test_score_and_smallest_side_are_respected(weights: Path) -> None:
-    photo = astronaut(512, 512)
-    assert build(weights, score=0.99).detect([photo]) == [[]]
-    assert build(weights, smallest=300).detect([photo]) == [[]]
+@pytest.mark.parametrize("name", ["yunet", "yunet-torch"])
+def test_the_lowest_score_is_respected(weights: Path, name: str) -> None:
+    assert build(name, weights, score=0.99).detect([astronaut(512, 512)]) == [[]]

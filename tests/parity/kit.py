@@ -5,7 +5,7 @@ The format is described in the kit's own ``parity.py``.
 
 import importlib.util
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,10 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One ``.npz``: arrays by their names without the prefix; ``kit`` is the folder with the weights' facts."""
+    """One ``.npz``: arrays by their names without the prefix; ``kit`` is the folder with the weights' facts.
+
+    ``means`` and ``stds`` are those of whole outputs of which every n-th pixel is stored.
+    """
 
     name: str
     method: str
@@ -28,12 +31,18 @@ class Case:
     outputs: dict[str, Array]
     strides: dict[str, int]
     kit: Path
+    means: dict[str, float] = field(default_factory=dict[str, float])
+    stds: dict[str, float] = field(default_factory=dict[str, float])
+
+    def thinned(self, name: str, actual: Array) -> Array:
+        """Those pixels of ``actual`` that are stored of the output ``name``."""
+        stride = self.strides.get(name, 1)
+        return actual[..., ::stride, ::stride] if stride > 1 else actual
 
     def relative_error(self, name: str, actual: Array) -> float:
         """||actual - expected|| / ||expected|| for the output ``name``, of which every n-th pixel may be stored."""
-        stride = self.strides.get(name, 1)
         expected = self.outputs[name].astype(np.float64)
-        found = (actual[..., ::stride, ::stride] if stride > 1 else actual).astype(np.float64)
+        found = self.thinned(name, actual).astype(np.float64)
         return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
 
     def weights(self) -> dict[str, Array]:
@@ -73,6 +82,8 @@ def load_case(file: Path, kit: Path) -> Case:
         outputs=_below("output.", stored),
         strides={name: int(value) for name, value in _below("stride.", stored).items()},
         kit=kit,
+        means={name: float(value) for name, value in _below("mean.", stored).items()},
+        stds={name: float(value) for name, value in _below("std.", stored).items()},
     )
 
 

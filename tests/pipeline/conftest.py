@@ -57,7 +57,7 @@ def portrait(side: int, seed: int) -> Image.Image:
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    """Two photos with a face, one without, one broken, one empty, one of 16 bit, a text and a dotfile."""
+    """Two photos with a face, one without, one broken, one empty, an animation, a text and a dotfile."""
     root = tmp_path / "archive"
     (root / "albums").mkdir(parents=True)
     portrait(240, 1).save(root / "a.png")
@@ -66,7 +66,8 @@ def archive(tmp_path: Path) -> Path:
     whole = (root / "albums" / "b c.jpg").read_bytes()
     (root / "broken.jpg").write_bytes(whole[: len(whole) // 2])
     (root / "empty.jpg").write_bytes(b"")
-    Image.fromarray(np.full((9, 9), 999, np.uint16)).save(root / "deep.png")
+    frames = [Image.new("RGB", (9, 9), colour) for colour in ("navy", "white")]
+    frames[0].save(root / "moving.gif", save_all=True, append_images=frames[1:])
     (root / "notes.txt").write_text("who is who")
     (root / ".hidden.png").write_bytes(b"not listed")
     return root

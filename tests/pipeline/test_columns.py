@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.columns import TRANSIT, Columns
 from pipeline.manifest import SCHEMA
-from stages.photo import Face, FaceStatus, Fault, FaultClass, Photo, Source, Status
+from stages.photo import Face, FaceStatus, Fault, FaultClass, Output, Photo, Source, Status
 
 RNG = np.random.default_rng(9)
 COLUMNS = Columns({"a": 8, "b": 16})
@@ -24,7 +24,7 @@ SOURCE = Source(
 )
 
 
-def face(index: int, method: str | None, status: FaceStatus, size: int = 8) -> Face:
+def face(index: int, method: str | None, status: FaceStatus, size: int = 8, masked: bool = False) -> Face:
     has_crop = method is not None and status is not FaceStatus.FAILED
     pixels = RNG.integers(0, 256, (2, size, size, 3), dtype=np.uint8)
     return Face(
@@ -34,16 +34,20 @@ def face(index: int, method: str | None, status: FaceStatus, size: int = 8) -> F
         RNG.normal(size=(5, 2)) if index else None,
         status,
         "why",
-        method,
-        "rule",
-        0.5,
-        2**62 + index,
-        77.5,
-        RNG.normal(size=(2, 3)),
-        {"sharpness": 0.25, "noise": 3.0},
-        {"noise": 1.0},
-        pixels[0] if has_crop else None,
-        pixels[1] if status is FaceStatus.RESTORED else None,
+        page=index % 2,
+        residual=12.5 if index else None,
+        method=method,
+        rule="rule",
+        strength=0.5,
+        paste="replace" if index else "difference",
+        seed=2**62 + index,
+        side=77.5,
+        matrix=RNG.normal(size=(2, 3)),
+        before={"sharpness": 0.25, "noise": 3.0},
+        after={"noise": 1.0},
+        crop=pixels[0] if has_crop else None,
+        restored=pixels[1] if status is FaceStatus.RESTORED else None,
+        mask=pixels[1, ..., 0] if masked and status is FaceStatus.RESTORED else None,
     )
 
 
@@ -59,9 +63,14 @@ PHOTOS = [
         height=20,
         format="PNG",
         mode="RGB",
+        depth=16,
+        pages=2,
+        profile="Display",
+        tone="tinted",
+        output=Output("dct", "JPEG", 1, 3, "why"),
         faces=(
             face(0, "a", FaceStatus.FOUND),
-            face(1, "b", FaceStatus.RESTORED, 16),
+            face(1, "b", FaceStatus.RESTORED, 16, masked=True),
             face(2, "a", FaceStatus.FAILED),
             face(3, None, FaceStatus.LEFT),
             face(4, "a", FaceStatus.RESTORED),

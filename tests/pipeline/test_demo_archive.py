@@ -75,7 +75,7 @@ def test_same_seed_same_bytes_and_nothing_written_twice(truth: Truth, tmp_path: 
 
 
 def test_cascade_finds_exactly_the_faces(truth: Truth) -> None:
-    detector = DETECTOR.build({}, DetectorSettings(score=0.8, smallest=16, pyramid=(640,)))
+    detector = DETECTOR.build({}, DetectorSettings(score=0.8, pyramid=(640,)))
     for photo in truth.photos:
         found = detector.detect([pixels(truth.archive / photo.path)])[0]
         hits = [any(within(face, detection.box) for detection in found) for face in photo.faces]

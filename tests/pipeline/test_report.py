@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 from pipeline.manifest import SCHEMA
+from pipeline.report import pictures
 from pipeline.report.page import write_report
-from pipeline.report.pictures import Budget, UnreadableError, alike, load, upright
+from pipeline.report.pictures import Budget, UnreadableError, alike, load, shown
 
 Row = dict[str, Any]
 Read = Callable[[str], bytes]
@@ -51,7 +52,7 @@ def face(index: int = 0, status: str = "restored", change: float = 0.1, **more: 
     after = {"sharpness": 0.5 + change, "noise": 4.0} if status == "restored" else {}
     figures = {"before": [("sharpness", 0.5), ("noise", 5.0)], "after": list(after.items())}
     facts = {"box": [10.0, 8.0, 20.0, 24.0], "score": 0.9, "method": "classic", "rule": "small", "strength": 0.5}
-    return {"index": index, "status": status, "reason": "", **facts, **figures, **more}
+    return {"index": index, "page": 0, "status": status, "reason": "", **facts, **figures, **more}
 
 
 def restored(path: str, faces: list[Row] | None = None, **more: Any) -> Row:
@@ -214,27 +215,39 @@ def test_unreadable_pictures_are_named_in_their_place() -> None:
 
     page, _ = report([restored("a.jpg")], read=read)
     assert "The source cannot be read (OSError: the bucket is gone)" in page
-    assert "The result cannot be read (UnidentifiedImageError" in page
+    assert "The result cannot be shown (the content is no image" in page
 
 
 def test_pictures_are_upright() -> None:
     file, exif = BytesIO(), Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (40, 20)).save(file, "JPEG", exif=exif)
-    assert upright(file.getvalue()).size == (20, 40)
+    assert shown(file.getvalue()).size == (20, 40)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16", "F"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])
 def test_any_mode_is_shown(mode: str) -> None:
     file = BytesIO()
     Image.new(mode, (8, 6)).save(file, "TIFF")
-    assert upright(file.getvalue()).mode == "RGB"
+    assert shown(file.getvalue()).mode == "RGB"
 
 
 def test_enormous_pictures_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
+    monkeypatch.setattr(pictures, "MOST_PIXELS", 2000)
     with pytest.raises(UnreadableError, match="too large"):
         load(picture, "a.png")
+
+
+def test_a_format_that_cannot_be_shown_is_said_to_be() -> None:
+    file = BytesIO()
+    Image.new("F", (8, 6)).save(file, "TIFF")
+    with pytest.raises(UnreadableError, match="cannot be shown"):
+        load(lambda _: file.getvalue(), "a.tif")
+
+
+def test_faces_of_other_pages_are_counted_and_not_shown() -> None:
+    page, _ = report([restored("a.tif", [face(), face(1, page=1)])])
+    assert page.count('<section class="face">') == 1
 
 
 def test_boxes_outside_the_picture() -> None:

@@ -48,7 +48,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
             "path": name,
             "status": "restored",
             "result_uri": f"out/{name}",
-            "faces": [{"index": 0, "status": "restored", "box": [60.0, 40.0, 80.0, 90.0], "method": "classic"}],
+            "faces": [
+                {"index": 0, "page": 0, "status": "restored", "box": [60.0, 40.0, 80.0, 90.0], "method": "classic"}
+            ],
         }
         for name in names
     ]

@@ -59,7 +59,7 @@ def test_every_file_ends_with_one_status_and_its_reason(
         "albums/blue.png": ("no_face", None),
         "broken.jpg": ("failed", "truncated"),
         "empty.jpg": ("failed", "empty"),
-        "deep.png": ("skipped", "unsupported"),
+        "moving.gif": ("skipped", "unsupported"),
         "notes.txt": ("skipped", "not_a_photo"),
     }
     assert set(results(sink)) == {"photos/a.png", "photos/albums/b c.jpg"}
@@ -178,7 +178,7 @@ def test_an_interrupt_while_a_part_is_published_doubles_no_row(
 def test_many_touched_photos_are_renewed_in_one_part(archive: Path, tmp_path: Path, run: Restoring) -> None:
     sink = tmp_path / "out"
     run(archive, sink)
-    for name in ("a.png", "albums/b c.jpg", "albums/blue.png", "broken.jpg", "deep.png"):
+    for name in ("a.png", "albums/b c.jpg", "albums/blue.png", "broken.jpg", "moving.gif"):
         os.utime(archive / name, (1, 1))
     again = run(archive, sink)
     assert again.tally.renewed == Counter({"restored": 2, "no_face": 1, "failed": 1, "skipped": 1})

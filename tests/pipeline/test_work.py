@@ -13,7 +13,7 @@ from pipeline.ledger import Retry
 from pipeline.resources import check_fits, needs
 from pipeline.run import check_limit
 from pipeline.tally import Tally
-from pipeline.work import Trial, Work, check_place, plan_work
+from pipeline.work import Trial, Work, check_place, plan_work, possible_names
 from stages.photo import FaultClass, Status
 
 NO_RETRY = Retry()
@@ -80,12 +80,24 @@ def test_a_list_that_leads_into_the_sink_is_refused(folder: Path, tmp_path: Path
 
 
 def test_two_photos_of_one_target_are_refused(tmp_path: Path) -> None:
-    ledger = ledgers.load(Storage(), f"file://{tmp_path}/out")
+    made = make_job(f"{tmp_path}/a", f"{tmp_path}/out", Config.model_validate({"detect": {"detector": "cascade"}}))
+    ledger = ledgers.load(Storage(), made.sink)
     targets = {"x.jpg": f"file://{tmp_path}/a/x.jpg"}
     due = ledger.due(Entry(f"file://{tmp_path}/b/x.jpg", "x.jpg"), NO_RETRY, False)
     assert due is not None
     with pytest.raises(StorageError, match=r"would both become photos/x\.jpg"):
-        check_place(due, ledger.sink, targets)
+        check_place(due, made, targets)
+
+
+def test_a_result_in_another_format_takes_no_other_photos_name(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.gif").write_bytes(b"")
+    (folder / "a.gif.png").write_bytes(b"")
+    with pytest.raises(StorageError, match=r"would both become photos/a\.gif\.png"):
+        plan(job(folder, tmp_path / "out"))
+    assert possible_names("a.jpg", "tiff") == ["a.jpg", "a.jpg.tif"]
+    assert possible_names("a.jpg", "same") == ["a.jpg"]
 
 
 def test_one_file_may_be_the_source(folder: Path, tmp_path: Path) -> None:

@@ -5,13 +5,15 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from pictures import Plain
 
 from infra.config import Config
 from models.quality_measure import measure
 from stages.align import Align, seed_of, standard_crop
+from stages.canvas import Canvas
 from stages.geometry import template
-from stages.imaging import Encoding, Picture
 from stages.photo import Face, FaceStatus, Matrix, Photo, Source
+from stages.picture import Edit
 from stages.recipe import resolve
 from stages.score import Score
 
@@ -21,7 +23,7 @@ RECIPE = resolve(Config.model_validate({"detect": {"detector": "cascade"}, "leav
 
 
 def photo(landmarks: Matrix | None, box: tuple[float, float, float, float] = (200, 200, 90, 100)) -> Photo:
-    picture = Picture(np.asarray(RGB, np.uint8), None, False, Encoding("PNG", "RGB"))
+    picture = Plain(np.asarray(RGB, np.uint8))
     return Photo(
         Source("file:///a.png", "a.png"), sha256="0" * 64, picture=picture, faces=(Face(0, box, 0.9, landmarks),)
     )
@@ -69,8 +71,9 @@ def test_quality_after_is_measured_on_the_pasted_photo() -> None:
     aligned = Align(RECIPE)([photo(template("ffhq", 512) / 2 + [150, 120])])[0]
     restored = replace(aligned.faces[0], status=FaceStatus.RESTORED)
     pasted = np.asarray(cv2.GaussianBlur(RGB, (0, 0), 5), np.uint8)
-    done = Score(aligned=False)([replace(aligned, faces=(restored,), pasted=pasted)])[0]
-    assert done.faces[0].after == measure(standard_crop(restored, pasted)[1])
+    edit = Edit(0, (0, 0, 700, 700), pasted, np.ones((700, 700), bool))
+    done = Score(aligned=False)([replace(aligned, faces=(restored,), edits=(edit,))])[0]
+    assert done.faces[0].after == measure(standard_crop(restored, Canvas(Plain(pasted)))[1])
     assert done.faces[0].after != done.faces[0].before
     assert done.after == measure(pasted)
     assert done.before == measure(np.asarray(RGB, np.uint8))

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pictures import Plain, edited
 
+from stages.canvas import Canvas
 from stages.geometry import cut, square
-from stages.imaging import Encoding, Picture
 from stages.paste import Paste, Replace, make_patch, soft_mask
-from stages.photo import Face, FaceStatus, Matrix, Photo, Pixels, Source
+from stages.photo import Face, FaceStatus, Matrix, PasteMode, Photo, Pixels, Source
+from stages.picture import Samples
 
 RNG = np.random.default_rng(11)
 NOISE = RNG.integers(0, 256, (300, 400, 3), dtype=np.uint8)
@@ -31,14 +33,18 @@ def face(photo: Pixels, matrix: Matrix, change: float, size: int = 64, index: in
 
 
 def paste(photo: Pixels, *faces: Face) -> Photo:
-    picture = Picture(photo, None, False, Encoding("PNG", "RGB"))
-    return Paste(0.15)([Photo(Source("file:///a.png", "a.png"), picture=picture, faces=faces)])[0]
+    return Paste(0.15)([Photo(Source("file:///a.png", "a.png"), picture=Plain(photo), faces=faces)])[0]
 
 
-def pasted(photo: Pixels, *faces: Face) -> Pixels:
-    result = paste(photo, *faces).pasted
-    assert result is not None
-    return result
+def result_of(photo: Photo, page: int = 0) -> Samples:
+    assert isinstance(photo.picture, Plain)
+    return edited(photo.picture, page, photo.edits)
+
+
+def pasted(photo: Pixels, *faces: Face) -> Samples:
+    done = paste(photo, *faces)
+    assert done.edits
+    return result_of(done)
 
 
 def at(x: float, y: float, scale: float, size: int = 64) -> Matrix:
@@ -49,7 +55,7 @@ def at(x: float, y: float, scale: float, size: int = 64) -> Matrix:
 @pytest.mark.parametrize("scale", [0.31, 1.0, 4.7])
 def test_an_unchanged_crop_leaves_every_pixel(scale: float) -> None:
     done = paste(NOISE, face(NOISE, at(190.3, 140.8, scale), 0))
-    assert done.pasted is None
+    assert not done.edits
     assert done.faces[0].status is FaceStatus.LEFT
     assert done.faces[0].reason == "the method changed nothing"
 
@@ -105,7 +111,7 @@ def test_a_face_over_the_border_is_pasted_as_far_as_it_goes() -> None:
 
 
 def test_a_face_outside_has_no_patch() -> None:
-    assert make_patch(face(NOISE, at(-500, 0, 1.0), 10), NOISE, 0.15) is None
+    assert make_patch(face(NOISE, at(-500, 0, 1.0), 10), Canvas(Plain(NOISE)), 0.15) is None
 
 
 def test_the_input_is_never_written_to() -> None:
@@ -124,9 +130,7 @@ def test_the_mask_is_one_inside_and_zero_at_the_edge() -> None:
 
 def test_a_face_that_was_not_restored_is_not_pasted() -> None:
     failed = replace(face(NOISE, at(100, 100, 1.0), 50), status=FaceStatus.FAILED)
-    picture = Picture(NOISE, None, False, Encoding("PNG", "RGB"))
-    photo = Paste(0.15)([Photo(Source("file:///a.png", "a.png"), picture=picture, faces=(failed,))])[0]
-    assert photo.pasted is None
+    assert not paste(NOISE, failed).edits
 
 
 def test_a_face_that_did_not_change_is_left_whatever_its_neighbour_did() -> None:
@@ -135,25 +139,97 @@ def test_a_face_that_did_not_change_is_left_whatever_its_neighbour_did() -> None
     assert [one.status for one in done.faces] == [FaceStatus.LEFT, FaceStatus.RESTORED]
 
 
+def replaced(photo: Pixels, whole: Face) -> Photo:
+    return Replace()([Photo(Source("file:///a.png", "a.png"), picture=Plain(photo), faces=(whole,))])[0]
+
+
 @pytest.mark.parametrize(("strength", "level"), [(1.0, 130), (0.5, 115), (0.0, None)])
 def test_an_aligned_face_takes_its_strength(strength: float, level: int | None) -> None:
     grey = np.full((64, 64, 3), 100, np.uint8)
-    picture = Picture(grey, None, False, Encoding("PNG", "RGB"))
-    whole = face(grey, np.eye(2, 3), 30, strength=strength)
-    photo = Replace()([Photo(Source("file:///a.png", "a.png"), picture=picture, faces=(whole,))])[0]
+    photo = replaced(grey, face(grey, np.eye(2, 3), 30, strength=strength))
     if level is None:
-        assert photo.pasted is None
+        assert not photo.edits
         assert photo.faces[0].status is FaceStatus.LEFT
     else:
-        assert photo.pasted is not None
-        assert (photo.pasted == level).all()
+        assert (result_of(photo) == level).all()
 
 
 def test_an_aligned_face_is_replaced_as_a_whole() -> None:
     crop = NOISE[:64, :64]
     whole = face(crop, np.eye(2, 3), 30)
-    picture = Picture(crop, None, False, Encoding("PNG", "RGB"))
-    photo = Replace()([Photo(Source("file:///a.png", "a.png"), picture=picture, faces=(whole,))])[0]
     assert whole.restored is not None
-    assert photo.pasted is not None
-    np.testing.assert_array_equal(photo.pasted, whole.restored)
+    np.testing.assert_array_equal(result_of(replaced(crop, whole)), whole.restored)
+
+
+def test_replacing_leaves_a_photo_alone_whose_crop_did_not_change() -> None:
+    done = paste(NOISE, replace(face(NOISE, at(190.3, 140.8, 1.0), 0), paste="replace"))
+    assert not done.edits
+    assert done.faces[0].status is FaceStatus.LEFT
+
+
+def test_replacing_takes_scratches_and_grain_away_that_a_difference_leaves() -> None:
+    scratched = np.full((200, 200, 3), 100, np.uint8)
+    scratched[:, 100] = 250
+    large = face(scratched, at(100, 100, 0.5), 0)  # the crop is smaller than the face: it hardly sees the scratch
+    clean = replace(large, restored=np.full((64, 64, 3), 100, np.uint8))
+    kept, taken = pasted(scratched, clean), pasted(scratched, replace(clean, paste="replace"))
+    assert int(taken[100, 100, 0]) < 115 < int(kept[100, 100, 0])
+
+
+def test_replacing_keeps_the_tone_of_the_photo_around_the_face() -> None:
+    ramp = np.repeat(np.linspace(60, 180, 200).astype(np.uint8)[None, :, None], 200, axis=0).repeat(3, axis=2)
+    darker = replace(face(ramp, at(100, 100, 1.0), -40), paste="replace")
+    assert darker.restored is not None
+    spotted = darker.restored.copy()
+    spotted[28:36, 28:36] += 100
+    change = pasted(ramp, replace(darker, restored=spotted)).astype(int) - ramp
+    assert change[97:103, 97:103].min() > 80
+    change[92:108, 92:108] = 0
+    assert np.abs(change).max() <= 8  # the spot's own low frequencies
+
+
+def test_the_parsers_mask_holds_inside_the_soft_square() -> None:
+    grey = np.full((200, 200, 3), 100, np.uint8)
+    mask = np.zeros((64, 64), np.uint8)
+    mask[:, :32] = 255
+    result = pasted(grey, replace(face(grey, at(100, 100, 1.0), 40), mask=mask))
+    assert (result[95:105, 85:98] == 140).all()
+    assert (result[:, 102:] == 100).all()
+
+
+@pytest.mark.parametrize("mode", ["difference", "replace"])
+def test_a_red_change_of_a_grey_photo_stays_grey(mode: PasteMode) -> None:
+    grey = np.repeat(NOISE[..., :1], 3, axis=2)
+    red = face(grey, at(100, 100, 1.0), 0)
+    assert red.restored is not None
+    painted = red.restored.copy()
+    painted[..., 0] = 250
+    done = paste(grey, replace(red, restored=painted, paste=mode))
+    result = result_of(done)
+    assert done.tone == "grey"
+    assert (result != grey).any()
+    np.testing.assert_array_equal(result[..., 0], result[..., 1])
+    np.testing.assert_array_equal(result[..., 0], result[..., 2])
+
+
+def test_sixteen_bits_stay_sixteen_bits() -> None:
+    deep = (np.arange(200 * 200 * 3) % 50_000).astype(np.uint16).reshape(200, 200, 3)
+    seen = np.rint(deep / 257).astype(np.uint8)
+    picture = Plain(deep)
+    photo = Paste(0.15)([Photo(Source("f", "f"), picture=picture, faces=(face(seen, at(100, 100, 1.0), 20),))])[0]
+    result = edited(picture, 0, photo.edits)
+    assert result.dtype == np.uint16
+    np.testing.assert_array_equal(result[:40], deep[:40])
+    np.testing.assert_allclose(result[95:105, 95:105].astype(int) - deep[95:105, 95:105], 20 * 257, atol=1)
+
+
+def test_each_page_gets_the_faces_that_were_found_on_it() -> None:
+    grey = np.full((200, 200, 3), 100, np.uint8)
+    faces = (face(grey, at(60, 60, 1.0), 40), replace(face(grey, at(140, 140, 1.0), 20, index=1), page=1))
+    picture = Plain(grey, grey.copy())
+    photo = Paste(0.15)([Photo(Source("f", "f"), picture=picture, faces=faces)])[0]
+    first, second = edited(picture, 0, photo.edits), edited(picture, 1, photo.edits)
+    assert (first[55:65, 55:65] == 140).all()
+    assert (first[110:] == 100).all()
+    assert (second[135:145, 135:145] == 120).all()
+    assert (second[:90] == 100).all()

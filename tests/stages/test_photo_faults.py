@@ -6,21 +6,35 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from pictures import Plain
 
 from infra.storage import Storage, StorageOptions
+from stages.codec import Limits
 from stages.detect import WholePhoto
-from stages.imaging import Encoding, Limits, Picture
-from stages.photo import Face, FaceStatus, Fault, FaultClass, Photo, PhotoFault, Source, Status
+from stages.output import Wanted, suffix_of
+from stages.photo import Face, FaceStatus, Fault, FaultClass, Output, Photo, PhotoFault, Source, Status
+from stages.picture import Edit
 from stages.read import Read
 from stages.stage import each
 from stages.write import Write, conclude, plain_target, target_of, with_hash
+from stages.xmp import EditRecord
 
 LIMITS = Limits(10_000, 10_000)
 
 
 def photo(uri: str = "file:///a.png", **changes: object) -> Photo:
     return Photo(Source(uri, uri.rsplit("/", 1)[1], **changes))  # type: ignore[arg-type]
+
+
+def changed(photo: Photo) -> Photo:
+    """A black photo that became grey."""
+    edit = Edit(0, (0, 0, 4, 4), np.full((4, 4, 3), 77, np.uint8), np.ones((4, 4), bool))
+    return replace(photo, format="PLAIN", picture=Plain(np.zeros((4, 4, 3), np.uint8)), edits=(edit,))
+
+
+def write_to(folder: Path, storage: Storage, copy: bool = False) -> Write:
+    record = EditRecord("Daguerre", ("m",), "0" * 16)
+    return Write(storage, f"file://{folder}", copy, False, lambda photo: record, Wanted())
 
 
 def test_one_fault_ends_one_photo() -> None:
@@ -97,8 +111,7 @@ def test_known_content_is_renewed_unless_it_is_to_be_tried_again(tmp_path: Path)
 
 
 def test_an_aligned_photo_must_be_square() -> None:
-    picture = Picture(np.zeros((4, 5, 3), np.uint8), None, False, Encoding("PNG", "RGB"))
-    done = WholePhoto()([replace(photo(), picture=picture)])[0]
+    done = WholePhoto()([replace(photo(), picture=Plain(np.zeros((4, 5, 3), np.uint8)))])[0]
     assert done.fault is not None
     assert done.fault.kind is FaultClass.WRONG_SIZE
 
@@ -141,21 +154,35 @@ def test_a_result_that_cannot_be_stored_fails_that_photo(tmp_path: Path) -> None
     (tmp_path / "photos").write_text("a file where the folder should be")
     source = Source("file:///a.png", "a.png", target="a.png")
     face = Face(0, (0, 0, 1, 1), 1.0, status=FaceStatus.RESTORED)
-    picture = Picture(np.zeros((4, 4, 3), np.uint8), None, False, Encoding("PNG", "RGB"))
-    done = conclude(Photo(source, sha256="0" * 64, faces=(face,), picture=picture, pasted=picture.rgb))
-    written = Write(Storage(StorageOptions(retries=0)), f"file://{tmp_path}", False, False)([done])[0]
+    done = conclude(changed(Photo(source, sha256="0" * 64, faces=(face,))))
+    written = write_to(tmp_path, Storage(StorageOptions(retries=0)))([done])[0]
     assert written.status is Status.FAILED
     assert written.result is None
     assert [one.status for one in written.faces] == [FaceStatus.FAILED]
 
 
 def test_a_result_holds_what_was_pasted_and_no_time(tmp_path: Path) -> None:
-    pasted = np.full((4, 4, 3), 77, np.uint8)
-    picture = Picture(np.zeros((4, 4, 3), np.uint8), None, False, Encoding("PNG", "RGB"))
     source = Source("file:///a.png", "x/a.png", target="x/a.png")
     face = Face(0, (0, 0, 1, 1), 1.0, status=FaceStatus.RESTORED)
-    done = conclude(Photo(source, sha256="0" * 64, faces=(face,), picture=picture, pasted=pasted))
-    write = Write(Storage(), f"file://{tmp_path}", False, False)
+    done = conclude(changed(Photo(source, sha256="0" * 64, faces=(face,))))
+    write = write_to(tmp_path, Storage())
     first, second = write([done])[0], write([done])[0]
     assert first.result_sha256 == second.result_sha256
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "photos/x/a.png")), pasted)
+    assert (tmp_path / "photos/x/a.png").read_bytes() == bytes([77]) * 48
+    assert first.output == Output("lossless", "PLAIN")
+
+
+def test_a_result_of_another_format_gets_its_ending_after_the_photos_own() -> None:
+    assert suffix_of(Output("converted", "PNG"), "GIF") == ".png"
+    assert suffix_of(Output("dct", "JPEG"), "JPEG") == ""
+
+
+def test_a_scan_that_is_handed_through_is_copied_only_on_request(tmp_path: Path) -> None:
+    fault = Fault("decode", FaultClass.PASSED, "handed through untouched: bilevel")
+    source = Source("file:///a.tif", "a.tif", target="a.tif")
+    passed = Photo(source, data=np.frombuffer(b"scan", np.uint8), sha256="0" * 64).failed(fault)
+    assert passed.status is Status.SKIPPED
+    assert write_to(tmp_path, Storage())([passed])[0].result is None
+    copied = write_to(tmp_path, Storage(), copy=True)([passed])[0]
+    assert (copied.status, copied.fault) == (Status.SKIPPED, fault)
+    assert (tmp_path / "photos/a.tif").read_bytes() == b"scan"

@@ -1,0 +1,1 @@
+"""Networks, each after its paper, with the published tensor names."""

@@ -1,0 +1,1 @@
+"""File formats, one file each: every module here that defines ``CODEC`` is known."""

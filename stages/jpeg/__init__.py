@@ -1,0 +1,1 @@
+"""JPEG below the level of pixels: segments, DCT coefficients, Huffman codes."""
