@@ -38,8 +38,12 @@ def stages_of(config: Config) -> list[Stage]:
     limits = Limits(config.read.max_bytes, config.read.max_pixels)
     find: list[Stage] = [
         Read(Storage(config.storage), limits),
-        Decode(limits, recipe.detect.longest),
-        FindFaces(recipe.detect.spec.build(paths, recipe.detect.settings("cpu")), recipe.detect.smallest),
+        Decode(limits),
+        FindFaces(
+            recipe.detect.spec.build(paths, recipe.detect.settings("cpu")),
+            recipe.detect.smallest,
+            recipe.detect.longest,
+        ),
         Align(recipe),
     ]
     restore: list[Stage] = []

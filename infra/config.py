@@ -183,6 +183,13 @@ class Config(Section):
     storage: StorageOptions = StorageOptions()
     weights: str | None = None
 
+    @model_validator(mode="after")
+    def has_the_detectors_device(self) -> "Config":
+        """A detector on a GPU asks Ray for one."""
+        if self.detect.device == "cuda" and not self.run.prepare.gpus:
+            raise PydanticCustomError("device", "detect.device is cuda, but run.prepare.gpus is 0")
+        return self
+
 
 def load(path: Path | None, changes: Mapping[str, Any] | None = None) -> Config:
     """The config in ``path`` (or the defaults), with ``changes`` by dotted key on top; local paths become absolute

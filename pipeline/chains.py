@@ -2,6 +2,7 @@
 them.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -43,10 +44,17 @@ class Chain:
         cv2.setNumThreads(1)
         self.columns = Columns(job.sizes)
         self.stages: Sequence[Stage] = build(job)
+        one_thread()
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         photos = run(self.stages, self.columns.photos(table))
         yield self.columns.table(photos, self.pixels)
+
+
+def one_thread() -> None:
+    """Torch, where a stage has imported it, computes with one thread, whatever Ray gave the process."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
 
 
 class LastChain(Chain):
@@ -62,20 +70,17 @@ def prepare(job: Job) -> list[Stage]:
     if detect is None:
         return [read, Singly([Decode(job.limits), WholePhoto(), align]), release]
     device = job.config.detect.device
-    find = Detect(build_detector(job, detect, device), detect.smallest)
-    decode = Decode(job.limits, detect.longest)
+    together = 1 if device == "cpu" else job.config.run.batch
+    find = Detect(build_detector(job, detect, device), detect.smallest, detect.longest, together)
     if device == "cpu":
-        return [read, Singly([decode, find, align]), release]
-    return [read, decode, find, Singly([align]), release]
+        return [read, Singly([Decode(job.limits), find, align]), release]
+    return [read, Decode(job.limits), find, Singly([align]), release]
 
 
 def restore(job: Job, name: str) -> list[Stage]:
     """One method, loaded. Only its workers import torch."""
-    import torch
-
     from stages.restore import Restore
 
-    torch.set_num_threads(1)
     recipe, how = job.recipe.methods[name], named(job.config, name)
     paths = checked_weights(job, recipe.spec.checkpoints, recipe.weights)
     restorer = recipe.spec.build(paths, recipe.resolved, how.device, recipe.dtype)

@@ -3,6 +3,7 @@ line and a hint.
 """
 
 import importlib.metadata
+import os
 import signal
 import sys
 from types import FrameType
@@ -21,6 +22,8 @@ COMMANDS = {
     "pipeline.commands.look:status": "Say what a sink holds: photos and faces by status, failures, runs.",
     "pipeline.commands.look:report": "Write report.html and report.csv for a sink.",
     "pipeline.commands.look:methods": "List the methods: papers, code, licences, weights.",
+    "pipeline.commands.verify:verify": "Check that a sink holds what its manifest says, and nothing else.",
+    "pipeline.commands.verify:gc": "List, or remove, what crashed runs left in a sink.",
     "pipeline.commands.weights:app": "List, fetch, add and verify the published weights files.",
     "pipeline.commands.demo:demo": "Make a small archive with known truth, restore it and write its report.",
 }
@@ -93,4 +96,10 @@ def terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 def main() -> NoReturn:
     signal.signal(signal.SIGTERM, terminate)
-    sys.exit(run(sys.argv[1:]))
+    try:
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of a list, such as head, had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + signal.SIGPIPE
+    sys.exit(code)

@@ -9,4 +9,5 @@ BUG: Final = 1  # an exception of ours, with its traceback
 OPERATOR: Final = 2  # something to put right first: one line and a hint
 SOME_FAILED: Final = 3  # the run ended, some of the photos that it worked on failed
 STOPPED: Final = 4  # the failure limit stopped the run
+FINDINGS: Final = 5  # verify found something that is not as it should be
 INTERRUPTED: Final = 130  # Ctrl-C or SIGTERM: what is done is published, the same command goes on

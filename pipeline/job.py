@@ -12,7 +12,7 @@ from infra.errors import ConfigError, StorageError
 from infra.storage import Storage, absolute, is_within
 from infra.weights import WeightStore, sha256
 from stages.codec import Limits
-from stages.recipe import Recipe, checkpoints, resolve
+from stages.recipe import Recipe, check_rules, checkpoints, resolve
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ def make_job(source: str, sink: str, config: Config, fetch: bool = False) -> Job
     """Resolve a job. Raises ``OperatorError`` for whatever the operator must put right first."""
     source, sink = absolute(source), absolute(sink)
     check_apart(source, sink)
+    check_rules(config)
     check_extras(config)
     store = WeightStore.from_environment(Storage(config.storage), config.weights)
     files = checkpoints(config)

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from infra.storage import Entry, Storage
 from pipeline.manifest import SCHEMA
-from stages.photo import Source, Status
+from stages.photo import FaultClass, Source, Status
 from stages.write import plain_target
 
 NEEDED = ["uri", "size", "etag", "mtime", "sha256", "status", "error", "target", "result_uri", "recipe"]
@@ -187,7 +187,8 @@ def source_of(entry: Entry, target: str, previous: str | None = None, retry: boo
 
 
 def lacks_copy(known: Known) -> bool:
-    return known.status in {Status.UNCHANGED, Status.NO_FACE} and not known.has_result
+    copied = known.status in {Status.UNCHANGED, Status.NO_FACE} or known.fault == FaultClass.PASSED
+    return copied and not known.has_result
 
 
 def parquet(table: pa.Table) -> bytes:

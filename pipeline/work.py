@@ -11,6 +11,7 @@ from infra.listing import Listing, is_image, sample
 from infra.storage import Entry
 from pipeline.job import Job
 from pipeline.ledger import Ledger, Retry
+from stages.codec import all_codecs
 from stages.output import SUFFIXES
 from stages.photo import Fault, FaultClass, Photo, Source
 
@@ -92,16 +93,20 @@ def check_place(due: Source, job: Job, targets: dict[str, str]) -> None:
     if due.uri.startswith(f"{job.sink}/"):
         hint = "choose a sink outside of the source"
         raise StorageError(f"the source lists {due.uri}, which lies in the sink", hint)
-    for name in possible_names(due.target, job.recipe.output_format):
+    for name in possible_names(due.target, job.recipe.output_format, job.recipe.scale):
         other = targets.setdefault(name, due.uri)
         if other != due.uri:
             hint = "give each source its own sink"
             raise StorageError(f"{other} and {due.uri} would both become photos/{name}", hint)
 
 
-def possible_names(target: str, output_format: OutputFormat) -> list[str]:
+def possible_names(target: str, output_format: OutputFormat, scale: int) -> list[str]:
     """The names that a result may have: ``target``, and with the ending of the format that it may be converted to."""
-    converted = output_format.upper() if output_format != "same" else "PNG" if target.lower().endswith(".gif") else None
+    suffix = PurePosixPath(target).suffix.lower()
+    own = next((codec for codec in all_codecs().values() if suffix in codec.suffixes), None)
+    converted = None if output_format == "same" else output_format.upper()
+    if converted is None and own is not None and (own.becomes or (scale > 1 and own.create is None)):
+        converted = own.becomes or "PNG"
     return [target, f"{target}{SUFFIXES[converted]}"] if converted else [target]
 
 

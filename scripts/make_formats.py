@@ -107,7 +107,8 @@ def describe(photo: Photo) -> str:
     if photo.format is None:
         return "not opened"
     pages = f", {photo.pages} pages" if photo.pages and photo.pages > 1 else ""
-    return f"{photo.format}, {photo.mode}, {photo.depth} bit{pages}"
+    depth = "" if photo.mode == "1" else f", {photo.depth} bit"
+    return f"{photo.format}, {photo.mode}{depth}{pages}"
 
 
 def restored(path: Path, sink: Path) -> tuple[Photo, tuple[Edit, ...]]:

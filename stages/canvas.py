@@ -14,6 +14,7 @@ from stages.geometry import enlarged
 from stages.photo import Matrix, Pixels
 from stages.picture import Edit, Picture, Samples, Window
 
+MOST_PIXELS = 4_000_000  # that are turned into floats at once
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
@@ -66,7 +67,11 @@ class Canvas:
 
     def rgb(self, window: Window) -> Pixels:
         """sRGB (h, w, 3) uint8, rounded."""
-        return rounded(self.levels(window))
+        x0, y0, x1, y1 = window
+        found = np.empty((y1 - y0, x1 - x0, 3), np.uint8)
+        for band in bands(window):
+            found[band[1] - y0 : band[3] - y0] = rounded(self.levels(band))
+        return found
 
     def view(self, longest: int) -> Pixels:
         """The whole page in sRGB, (h, w, 3) uint8, its longer side at most ``longest`` pixels; never enlarged.
@@ -81,6 +86,13 @@ class Canvas:
             found = np.asarray(cv2.resize(found, size, interpolation=cv2.INTER_AREA), found.dtype)
             found = found.reshape(*found.shape[:2], -1)
         return rounded(self.colour.to_srgb(found))
+
+
+def bands(window: Window) -> list[Window]:
+    """``window`` in horizontal bands of at most ``MOST_PIXELS``, so that a large one needs no more memory."""
+    x0, y0, x1, y1 = window
+    rows = max(1, MOST_PIXELS // max(1, x1 - x0))
+    return [(x0, top, x1, min(top + rows, y1)) for top in range(y0, y1, rows)]
 
 
 def rounded(levels: Floats) -> Pixels:

@@ -32,14 +32,25 @@ class Colour:
         self._space = page.space
         self._top = 255 if page.depth <= 8 else 65535
         self._channels = page.channels - page.alpha
+        self._premultiplied = page.premultiplied
         self._icc = page.icc if page.icc and matters(page.icc, page.space) else None
 
     def to_srgb(self, samples: Samples) -> Floats:
         """(h, w, channels) samples as sRGB levels (h, w, 3), float32, 0 to 255; a profile may give more and less."""
+        if self._icc is None and self._space == "RGB" and self._top == 255:
+            return samples[..., :3].astype(np.float32)
         return self._to_srgb(samples[..., : self._channels].astype(np.float32) / np.float32(self._top))
 
     def changed(self, samples: Samples, change: Floats) -> Samples:
         """``samples`` with ``change`` (h, w, 3) in sRGB levels added; alpha, and what does not change, stays."""
+        if not self._premultiplied:
+            return self._changed(samples, change)
+        opacity = samples[..., -1:].astype(np.float32) / np.float32(self._top)
+        result = self._changed(samples, floats(change * opacity))
+        colours = np.minimum(result[..., :-1], np.maximum(samples[..., -1:], samples[..., :-1]))
+        return np.concatenate([colours, samples[..., -1:]], axis=2)
+
+    def _changed(self, samples: Samples, change: Floats) -> Samples:
         if self._icc is None and self._space != "CMYK":
             return self._plainly(samples, change)
         before = floats(samples[..., : self._channels]) / np.float32(self._top)

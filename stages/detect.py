@@ -1,8 +1,8 @@
 """Decode and detect: the faces of each photo, with the detector of the recipe."""
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,23 +11,20 @@ from models.detector import Detection, Detector
 from stages.canvas import Canvas
 from stages.codec import Limits, open_picture
 from stages.colour import profile_name
-from stages.photo import Face, Fault, FaultClass, Matrix, Photo, PhotoFault, View
+from stages.photo import Face, Fault, FaultClass, Matrix, Photo, PhotoFault, Pixels
 from stages.picture import Picture
-from stages.stage import each, spent
+from stages.stage import each, one, spent
 
 Weights = dict[str, Path]
 
 
 class Decode:
-    """Opens each photo's file. With ``longest``, its pages are decoded so far that their longer side has at least so
-    many pixels, for the detector; without it nothing is decoded before a later stage asks.
-    """
+    """Opens each photo's file: its headers are read, its caps checked, and nothing decoded before somebody asks."""
 
     name = "decode"
 
-    def __init__(self, limits: Limits, longest: int | None = None) -> None:
+    def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.longest = longest
 
     def __call__(self, photos: list[Photo]) -> list[Photo]:
         return each(self.name, photos, self.decode)
@@ -40,7 +37,7 @@ class Decode:
         passed = sorted({page.passed for page in picture.pages})
         if all(passed):
             return photo.failed(Fault(self.name, FaultClass.PASSED, f"handed through untouched: {', '.join(passed)}"))
-        return replace(photo, views=views(picture, self.longest)) if self.longest else photo
+        return photo
 
 
 def with_facts(photo: Photo, picture: Picture) -> Photo:
@@ -59,43 +56,83 @@ def with_facts(photo: Photo, picture: Picture) -> Photo:
     )
 
 
-def views(picture: Picture, longest: int) -> tuple[View, ...]:
-    """Every page that is worked on, as the detector sees it."""
-    wanted = [index for index, page in enumerate(picture.pages) if not page.passed]
-    canvases = [Canvas(picture, index) for index in wanted]
-    return tuple(View(canvas.page, canvas.view(longest), canvas.width, canvas.height) for canvas in canvases)
+@dataclass(frozen=True, slots=True)
+class View:
+    """A page as the detector sees it: (h, w, 3) uint8 sRGB, reduced from the page's ``width`` and ``height``.
+
+    ``photo`` is its photo's place in the batch.
+    """
+
+    photo: int
+    page: int
+    rgb: Pixels
+    width: int
+    height: int
 
 
 class Detect:
-    """Every face that the detector finds, page by page, best first; photos go through the detector together.
+    """Every face that the detector finds, page by page, best first.
 
-    ``smallest`` is the shorter side of the smallest box that counts, in pixels of the photo.
+    Pages are decoded so far that their longer side has at least ``longest`` pixels, and go through the detector
+    ``together`` at a time, whatever photos they are of. ``smallest`` is the shorter side of the smallest box that
+    counts, in pixels of the photo.
     """
 
     name = "detect"
 
-    def __init__(self, detector: Detector, smallest: float) -> None:
+    def __init__(self, detector: Detector, smallest: float, longest: int, together: int = 1) -> None:
         self.detector = detector
         self.smallest = smallest
+        self.longest = longest
+        self.together = together
 
     def __call__(self, photos: list[Photo]) -> list[Photo]:
-        started = time.perf_counter()
-        seen = [view for photo in photos if photo.open for view in photo.views]
-        found = iter(self.detector.detect([view.rgb for view in seen]) if seen else [])
-        done = [replace(photo, faces=self.faces(photo.views, found)) if photo.open else photo for photo in photos]
-        share = (time.perf_counter() - started) / max(1, len(seen))
-        return [
-            spent(replace(photo, views=()), self.name, share * len(photo.views)) if photo.open else photo
-            for photo in done
+        work = list(photos)
+        pages = [
+            (index, page)
+            for index, photo in enumerate(photos)
+            if photo.open and photo.picture is not None
+            for page, facts in enumerate(photo.picture.pages)
+            if not facts.passed
         ]
+        for start in range(0, len(pages), self.together):
+            views = [view for place in pages[start : start + self.together] if (view := self.look(work, *place))]
+            self.search(work, views)
+        return work
 
-    def faces(self, views: Sequence[View], found: Iterator[list[Detection]]) -> tuple[Face, ...]:
-        """The faces of one photo, whose views take the next results."""
-        pairs = [(view, enlarged(one, view)) for view in views for one in next(found)]
-        kept = [(view, one) for view, one in pairs if min(one.box[2:]) >= self.smallest]
-        return tuple(
-            Face(index, one.box, one.score, one.landmarks, page=view.page) for index, (view, one) in enumerate(kept)
+    def look(self, work: list[Photo], index: int, page: int) -> View | None:
+        """One page for the detector; None if its photo has failed, or fails now."""
+        if not work[index].open:
+            return None
+        found: list[View] = []
+
+        def view(photo: Photo) -> Photo:
+            if photo.picture is not None:
+                canvas = Canvas(photo.picture, page)
+                found.append(View(index, page, canvas.view(self.longest), canvas.width, canvas.height))
+            return photo
+
+        work[index] = one(Decode.name, work[index], view)
+        return found[0] if found else None
+
+    def search(self, work: list[Photo], views: Sequence[View]) -> None:
+        """Add what the detector finds in ``views`` to their photos."""
+        started = time.perf_counter()
+        found = self.detector.detect([view.rgb for view in views]) if views else []
+        share = (time.perf_counter() - started) / max(1, len(views))
+        for view, finds in zip(views, found, strict=True):
+            photo = work[view.photo]
+            work[view.photo] = spent(self.with_faces(photo, view, finds), self.name, share)
+
+    def with_faces(self, photo: Photo, view: View, finds: Sequence[Detection]) -> Photo:
+        """``photo`` with those finds in a view that are large enough."""
+        placed = [enlarged(find, view) for find in finds]
+        large = [find for find in placed if min(find.box[2:]) >= self.smallest]
+        faces = (
+            Face(len(photo.faces) + index, find.box, find.score, find.landmarks, page=view.page)
+            for index, find in enumerate(large)
         )
+        return replace(photo, faces=(*photo.faces, *faces))
 
 
 def enlarged(found: Detection, view: View) -> Detection:

@@ -10,10 +10,11 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from stages.canvas import Canvas
+from stages.canvas import Canvas, bands
 from stages.codec import Limits
 from stages.colour import floats
 from stages.enlarged import Enlarged
+from stages.output import single
 from stages.photo import FaultClass, Photo, PhotoFault, Pixels
 from stages.picture import Samples
 from stages.stage import each
@@ -46,7 +47,7 @@ class Enlarge:
     def enlarge(self, photo: Photo) -> Photo:
         if photo.picture is None or not any(face.restored is not None for face in photo.faces):
             return photo
-        if len(photo.picture.pages) > 1:
+        if not single(photo.picture):
             raise PhotoFault(FaultClass.UNWRITABLE, "a file of several pages cannot be enlarged")
         page = photo.picture.pages[0]
         if page.width * page.height * self.scale**2 > self.limits.max_pixels:
@@ -64,8 +65,26 @@ class Enlarge:
         plain = np.asarray(plain, stored.dtype)
         if self.upscaler is None:
             return plain
-        network = self.upscaler.enlarge(canvas.rgb(whole))
-        network = np.asarray(cv2.resize(network, size, interpolation=cv2.INTER_AREA), np.uint8)
-        levels = canvas.colour.to_srgb(plain)
-        change = tone_of(canvas.view(TONE_VIEW)).along(levels, floats(network - levels))
-        return canvas.colour.changed(plain, change)
+        return self.with_network(canvas, plain, self.upscaler)
+
+    def with_network(self, canvas: Canvas, plain: Samples, upscaler: Upscaler) -> Samples:
+        """``plain`` with what the network makes of the page, along the photo's own tone line; writes into ``plain``."""
+        height, width = plain.shape[:2]
+        network = enlarged_by(upscaler, canvas, (width, height))
+        tone = tone_of(canvas.view(TONE_VIEW))
+        for x0, y0, x1, y1 in bands((0, 0, width, height)):
+            part = plain[y0:y1, x0:x1]
+            levels = canvas.colour.to_srgb(part)
+            change = tone.along(levels, floats(network[y0:y1, x0:x1] - levels))
+            plain[y0:y1, x0:x1] = canvas.colour.changed(part, change)
+        return plain
+
+
+def enlarged_by(upscaler: Upscaler, canvas: Canvas, size: tuple[int, int]) -> Pixels:
+    """What a network makes of a page, at the ``size`` (width, height) that was asked for."""
+    try:
+        found = upscaler.enlarge(canvas.rgb((0, 0, canvas.width, canvas.height)))
+    except FloatingPointError as error:
+        raise PhotoFault(FaultClass.UNWRITABLE, f"the upscaler failed: {error}") from error
+    how = cv2.INTER_AREA if found.shape[1] > size[0] else cv2.INTER_CUBIC
+    return found if found.shape[1] == size[0] else np.asarray(cv2.resize(found, size, interpolation=how), np.uint8)

@@ -11,6 +11,7 @@ class Enlarged:
 
     def __init__(self, picture: Picture, scale: int, samples: Samples) -> None:
         page = picture.pages[0]
+        self.original = picture
         self.format = picture.format
         self.scale = scale
         self.pages: Sequence[Page] = [replace(page, width=page.width * scale, height=page.height * scale)]

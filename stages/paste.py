@@ -8,14 +8,14 @@ overlap their weights are normalised, so that the order of the faces does not ma
 photo keeps its very bytes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import cv2
 import numpy as np
 
-from stages.canvas import Canvas, common, moved, overlap, view
+from stages.canvas import Canvas, bands, common, moved, overlap, view
 from stages.colour import Floats, floats
 from stages.geometry import square, warp_back
 from stages.photo import Face, FaceStatus, Matrix, Photo, Pixels
@@ -24,7 +24,6 @@ from stages.stage import each
 from stages.tone import COLOUR, Tone, tone_of
 
 TONE_VIEW = 1024  # the longer side of the view in which a photo's tone line is sought
-MOST_PIXELS = 4_000_000  # that are blended at once
 RING_SCALE = 8  # the ring's tone is computed on the crop reduced by this
 RING_REACH = 1 / 8  # sigma of its extension into the face, as a share of the crop's side
 
@@ -61,16 +60,21 @@ class Paste:
         return photo
 
     def page(self, photo: Photo, canvas: Canvas) -> Photo:
-        """``photo`` with the edits of one page."""
-        mine = [face for face in photo.faces if face.page == canvas.page and face.status is FaceStatus.RESTORED]
-        patches = {face.index: make_patch(face, canvas, self.feather) for face in mine}
-        changed = {index: patch for index, patch in patches.items() if patch and np.rint(patch.change).any()}
-        marked = tuple(mark(face, face.index in changed) if face in mine else face for face in photo.faces)
-        if not changed:
-            return replace(photo, faces=marked)
+        """``photo`` with the edits of one page, faces that hang together at once."""
+        mine = {face.index: face for face in photo.faces if face.page == canvas.page and face.matrix is not None}
+        places = {index: place_of(face, canvas) for index, face in mine.items() if face.status is FaceStatus.RESTORED}
+        inside = {index: place for index, place in places.items() if not is_empty(place)}
         tone = tone_of(canvas.view(TONE_VIEW))
-        edits = blend(canvas, list(changed.values()), tone)
-        return replace(photo, faces=marked, edits=(*photo.edits, *edits), tone=photo.tone or tone.kind)
+        changed, edits = set[int](), list[Edit]()
+        for cluster in clusters(inside):
+            patches = {index: patch for index in cluster if (patch := make_patch(mine[index], canvas, self.feather))}
+            found = blend(canvas, list(patches.values()), tone)
+            seen = {index for index, patch in patches.items() if changes(canvas, found, patch)}
+            changed |= seen
+            edits += found if seen else []
+        faces = tuple(mark(face, face.index in changed) if face.index in places else face for face in photo.faces)
+        kind = photo.tone or (tone.kind if edits else None)
+        return replace(photo, faces=faces, edits=(*photo.edits, *edits), tone=kind)
 
 
 class Replace:
@@ -91,30 +95,44 @@ class Replace:
             canvas = Canvas(picture, face.page)
             change = (face.restored.astype(np.float32) - face.crop) * np.float32(face.strength)
             patch = Patch((0, 0, canvas.width, canvas.height), np.ones((*change.shape[:2], 1), np.float32), change)
-            changed = bool(np.rint(change).any())
             tone = tone_of(canvas.view(TONE_VIEW))
-            edits = blend(canvas, [patch], tone) if changed else []
+            edits = blend(canvas, [patch], tone)
+            changed = changes(canvas, edits, patch)
             faces = tuple(mark(one, changed) if one is face else one for one in photo.faces)
-            photo = replace(photo, faces=faces, edits=(*photo.edits, *edits), tone=photo.tone or tone.kind)
+            if changed:
+                photo = replace(photo, edits=(*photo.edits, *edits), tone=photo.tone or tone.kind)
+            photo = replace(photo, faces=faces)
         return photo
 
 
 def mark(face: Face, changed: bool) -> Face:
-    """A restored face of which not one pixel of the photo changed was left, whatever the method did."""
+    """A restored face of which not one sample of the photo changed was left, whatever the method did."""
     if face.status is not FaceStatus.RESTORED or changed:
         return face
-    return replace(face, status=FaceStatus.LEFT, reason="the method changed nothing")
+    same = face.crop is not None and np.array_equal(face.crop, face.restored if face.restored is not None else ())
+    reason = "the method changed nothing" if same else "the change is too small to change the photo"
+    return replace(face, status=FaceStatus.LEFT, reason=reason)
+
+
+def place_of(face: Face, canvas: Canvas) -> Window:
+    """The window of the page that a face's square touches."""
+    if face.crop is None or face.matrix is None:
+        return 0, 0, 0, 0
+    return square(canvas.matrix(face.matrix), face.crop.shape[0], canvas.width, canvas.height)
+
+
+def is_empty(window: Window) -> bool:
+    return window[2] <= window[0] or window[3] <= window[1]
 
 
 def make_patch(face: Face, canvas: Canvas, feather: float) -> Patch | None:
     """The change of ``face`` as the photo will see it; None if its square lies outside, or nothing changed."""
-    if face.crop is None or face.restored is None or face.matrix is None:
+    window = place_of(face, canvas)
+    if face.crop is None or face.restored is None or face.matrix is None or is_empty(window):
         return None
-    matrix = canvas.matrix(face.matrix)
-    window = square(matrix, face.crop.shape[0], canvas.width, canvas.height)
-    if window[2] <= window[0] or window[3] <= window[1] or np.array_equal(face.crop, face.restored):
+    if face.strength == 0 or np.array_equal(face.crop, face.restored):
         return None
-    mask = mask_of(face, feather)[..., None]
+    mask, matrix = mask_of(face, feather)[..., None], canvas.matrix(face.matrix)
     if face.paste == "difference":
         patch = by_difference(face.crop, face.restored, mask, matrix, window)
     else:
@@ -122,25 +140,40 @@ def make_patch(face: Face, canvas: Canvas, feather: float) -> Patch | None:
     return patch if face.strength == 1 else replace(patch, change=patch.change * np.float32(face.strength))
 
 
+def changes(canvas: Canvas, edits: Sequence[Edit], patch: Patch) -> bool:
+    """Whether the edits change a sample of the page where ``patch`` has a change of its own."""
+    for edit in edits:
+        shared = common(edit.window, patch.window)
+        if is_empty(shared):
+            continue
+        moving = view(patch.change, moved(shared, patch.window)).any(axis=2, keepdims=True)
+        differs = view(edit.samples, moved(shared, edit.window)) != canvas.samples(shared)
+        if (differs & moving).any():
+            return True
+    return False
+
+
 def by_difference(crop: Pixels, restored: Pixels, mask: Floats, matrix: Matrix, window: Window) -> Patch:
     """The change that the network made, warped back."""
-    difference = cv2.subtract(restored, crop, dtype=cv2.CV_32F)
-    layers = cv2.cvtColor(difference, cv2.COLOR_RGB2RGBA)  # the fourth becomes 1, and then the mask
-    layers = cv2.multiply(layers, cv2.merge([mask[..., 0]] * 4))
-    warped = warp_back(floats(layers), matrix, window)
-    change, weights = cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB), cv2.extractChannel(warped, 3)
-    return Patch(window, floats(weights)[..., None], floats(change))
+    change, weights = warped_with_mask(cv2.subtract(restored, crop, dtype=cv2.CV_32F), mask, matrix, window)
+    return Patch(window, weights, change)
 
 
 def by_replacing(crop: Pixels, restored: Pixels, mask: Floats, matrix: Matrix, canvas: Canvas, window: Window) -> Patch:
     """What is missing to the restored face, once it has the photo's tone around it."""
-    face = floats(restored + ring_tone(crop, restored, mask))
-    inside = warp_back(floats(cv2.cvtColor(face, cv2.COLOR_RGB2RGBA)), matrix, window)
-    weights = warp_back(mask, matrix, window)
-    whole = np.maximum(inside[..., 3], np.float32(1e-3))  # at the square's edge the warp mixes in zeros
-    wanted = cv2.divide(cv2.cvtColor(inside, cv2.COLOR_RGBA2RGB), cv2.merge([whole] * 3))
-    change = cv2.multiply(cv2.subtract(wanted, canvas.levels(window)), cv2.merge([weights[..., 0]] * 3))
-    return Patch(window, weights, floats(change))
+    face = cv2.add(restored, ring_tone(crop, restored, mask), dtype=cv2.CV_32F)
+    wanted, weights = warped_with_mask(face, mask, matrix, window)
+    present = cv2.multiply(canvas.levels(window), cv2.merge([weights[..., 0]] * 3))
+    cv2.subtract(wanted, present, dst=wanted)
+    return Patch(window, weights, wanted)
+
+
+def warped_with_mask(layers: cv2.typing.MatLike, mask: Floats, matrix: Matrix, window: Window) -> tuple[Floats, Floats]:
+    """``layers`` (S, S, 3) times ``mask`` (S, S, 1) in the photo's window, (h, w, 3), and the mask there, (h, w, 1)."""
+    four = cv2.cvtColor(layers, cv2.COLOR_RGB2RGBA)  # the fourth becomes 1, and then the mask
+    four = cv2.multiply(four, cv2.merge([mask[..., 0]] * 4))
+    warped = warp_back(floats(four), matrix, window)
+    return floats(cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB)), floats(cv2.extractChannel(warped, 3))[..., None]
 
 
 def ring_tone(crop: Pixels, restored: Pixels, mask: Floats) -> Floats:
@@ -176,8 +209,9 @@ def soft_mask(size: int, feather: float) -> Floats:
 
 
 def blend(canvas: Canvas, patches: Sequence[Patch], tone: Tone = COLOUR) -> list[Edit]:
-    """The page's new samples under all patches; outside their masks not a bit changes."""
-    return [blended(canvas, band, cluster, tone) for cluster in clusters(patches) for band in bands(around(cluster))]
+    """The page's new samples under patches that hang together; outside their masks not a bit changes."""
+    window = around([patch.window for patch in patches])
+    return [blended(canvas, band, patches, tone) for band in bands(window)] if patches else []
 
 
 def blended(canvas: Canvas, window: Window, cluster: Sequence[Patch], tone: Tone) -> Edit:
@@ -202,30 +236,25 @@ def sum_of(window: Window, cluster: Sequence[Patch]) -> tuple[Floats, Floats]:
     return mask, floats(change / mask.clip(1))
 
 
-def clusters(patches: Sequence[Patch]) -> list[list[Patch]]:
-    """The patches in groups whose windows hang together."""
-    groups: list[list[Patch]] = []
-    for patch in patches:
-        joined, apart = [patch], groups
+def clusters(places: Mapping[int, Window]) -> list[list[int]]:
+    """The keys of ``places`` in groups whose windows hang together."""
+    groups: list[list[int]] = []
+    for key in places:
+        joined, apart = [key], groups
         while True:
-            near = [overlap(around(group), around(joined)) for group in apart]
+            hull = around([places[one] for one in joined])
+            near = [overlap(around([places[one] for one in group]), hull) for group in apart]
             if not any(near):
                 break
             joined += [one for group, is_near in zip(apart, near, strict=True) if is_near for one in group]
             apart = [group for group, is_near in zip(apart, near, strict=True) if not is_near]
-        groups = [*apart, joined]
+        groups = [*apart, sorted(joined)]
     return groups
 
 
-def bands(window: Window) -> list[Window]:
-    """``window`` in horizontal bands of at most ``MOST_PIXELS``, so that a crowd's window needs no more memory."""
-    x0, y0, x1, y1 = window
-    rows = max(1, MOST_PIXELS // (x1 - x0))
-    return [(x0, top, x1, min(top + rows, y1)) for top in range(y0, y1, rows)]
-
-
-def around(patches: Sequence[Patch]) -> Window:
-    """The smallest window that holds those of all patches."""
-    windows = [patch.window for patch in patches]
+def around(windows: Sequence[Window]) -> Window:
+    """The smallest window that holds all ``windows``; empty if there are none."""
+    if not windows:
+        return 0, 0, 0, 0
     left, top, right, bottom = zip(*windows, strict=True)
     return min(left), min(top), max(right), max(bottom)

@@ -150,16 +150,6 @@ class Face:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """A page as the detector sees it: (h, w, 3) uint8 sRGB, reduced from the page's ``width`` and ``height``."""
-
-    page: int
-    rgb: Pixels
-    width: int
-    height: int
-
-
-@dataclass(frozen=True, slots=True)
 class Output:
     """How a result was written: ``way`` and ``note`` as in ``stages.picture.Written``.
 
@@ -177,9 +167,8 @@ class Output:
 class Photo:
     """One photo from listing to manifest. ``status`` is None while there is still something to do.
 
-    ``data`` is the file, 1-D uint8. ``picture`` is the opened file, ``views`` its pages for the detector and ``edits``
-    what the faces change; the three live inside one chain of stages and never travel between processes. ``width`` to
-    ``profile`` are those of the first page.
+    ``data`` is the file, 1-D uint8. ``picture`` is the opened file and ``edits`` what the faces change in it; both live
+    inside one chain of stages and never travel between processes. ``width`` to ``profile`` are those of the first page.
     """
 
     source: Source
@@ -205,7 +194,6 @@ class Photo:
     output: Output | None = None
     seconds: dict[str, float] = field(default_factory=dict[str, float])
     picture: Picture | None = None
-    views: tuple[View, ...] = ()
     edits: tuple[Edit, ...] = ()
 
     @property

@@ -25,7 +25,8 @@ class Page:
 
     ``width`` and ``height`` are upright. Samples are (height, width, channels): the colour channels of ``space``, then
     alpha where there is one; uint8 where ``depth`` is at most 8, else uint16 over the whole range 0..65535. CMYK is
-    ink: 0 is none. ``mode`` names the stored form as people know it ("RGB", "LA", "P", "I;16", "CMYK", "1").
+    ink: 0 is none. With ``premultiplied`` alpha the colours are stored times alpha. ``mode`` names the stored form as
+    people know it ("RGB", "LA", "P", "I;16", "CMYK", "1").
     ``passed`` says why this page is handed through untouched; empty if it is worked on.
     """
 
@@ -38,6 +39,7 @@ class Page:
     orientation: int = 1
     icc: bytes | None = None
     passed: str = ""
+    premultiplied: bool = False
 
     @property
     def channels(self) -> int:

@@ -229,6 +229,8 @@ def check_rules(config: Config) -> None:
     """Refuse rules that name a measure that does not exist, and what cannot go together."""
     if config.upscaler and config.scale == 1:
         raise ConfigError("there is an upscaler, but scale is 1", "say scale = 2 or 4, or leave the upscaler out")
+    if config.aligned and config.scale > 1:
+        raise ConfigError("aligned faces cannot be enlarged", "leave out scale, or aligned")
     unknown = sorted(set(measures_used(config)) - set(all_measures()))
     if unknown:
         raise ConfigError(f"there is no quality measure {unknown[0]}", f"known: {', '.join(all_measures())}")

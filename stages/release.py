@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from stages.photo import Photo
+from stages.photo import FaultClass, Photo
 
 
 class Release:
@@ -18,4 +18,5 @@ class Release:
 
     def needed(self, photo: Photo) -> bool:
         waits = any(face.crop is not None for face in photo.faces)
-        return photo.open and (waits or self.keep_all)
+        passed = photo.fault is not None and photo.fault.kind is FaultClass.PASSED
+        return (photo.open and waits) or (self.keep_all and (photo.open or passed))

@@ -7,6 +7,7 @@ from models.quality_measure import measure
 from stages.align import standard_crop
 from stages.canvas import Canvas, rounded
 from stages.colour import floats
+from stages.enlarged import Enlarged
 from stages.geometry import reduced
 from stages.photo import Face, FaceStatus, Photo, Pixels
 from stages.picture import Edit
@@ -35,8 +36,10 @@ class Score:
         canvases = {page: Canvas(photo.picture, page, photo.edits) for page in pages}
         faces = tuple(self.face(face, canvases) for face in photo.faces)
         first = Canvas(photo.picture, pages[0])
-        before = first.view(VIEW)
-        after = with_edits(before, first, [edit for edit in photo.edits if edit.page == pages[0]])
+        original = photo.picture.original if isinstance(photo.picture, Enlarged) else photo.picture
+        before = Canvas(original, pages[0]).view(VIEW)
+        longest = max(before.shape[:2])
+        after = with_edits(first.view(longest), first, [edit for edit in photo.edits if edit.page == pages[0]])
         return replace(photo, faces=faces, before=measure(before), after=measure(after))
 
     def face(self, face: Face, canvases: dict[int, Canvas]) -> Face:

@@ -74,8 +74,8 @@ def photo_figure(row: Row, read: Read, budget: Budget) -> PhotoFigure:
     notes: list[str] = []
     before = attempt(read, row["uri"], "source", notes)
     after = attempt(read, row["result_uri"], "result", notes)
-    found: list[Row] = [face for face in row["faces"] or [] if face["page"] == 0]
-    larger = row["output"]["scale"] if row["output"] else 1
+    found: list[Row] = [face for face in row["faces"] or [] if not face.get("page")]
+    larger = row["output"]["scale"] if row.get("output") else 1
     shown = sorted(sorted(found, key=urgency)[:ZOOMS], key=lambda face: face["index"])
     faces = [face_figure(face, before, after, larger) for face in shown]
     used = sum(len(picture.uri) for face in faces for picture in (face.before, face.after) if picture)

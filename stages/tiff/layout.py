@@ -107,6 +107,7 @@ def page_of(file: File, directory: Directory) -> tuple[Page, Layout]:
         mode=mode_of(layout),
         space=layout.space,
         alpha=layout.alpha,
+        premultiplied=layout.alpha and file.numbers(directory, tags.EXTRA_SAMPLES).tolist() == [1],
         depth=layout.depth,
         orientation=orientation,
         icc=file.content(directory, tags.ICC),

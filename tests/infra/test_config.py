@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from infra.config import Config, load
 from infra.errors import ConfigError
@@ -60,3 +61,10 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
     config = load(written(tmp_path, '[storage]\nkey = "k"\nsecret = "very secret"\n'))
     assert "very secret" not in repr(config)
     assert "very secret" not in config.model_dump_json()
+
+
+def test_a_detector_on_a_gpu_asks_for_one() -> None:
+    with pytest.raises(ValidationError, match=r"run\.prepare\.gpus is 0"):
+        Config.model_validate({"detect": {"device": "cuda"}})
+    asked = {"detect": {"device": "cuda"}, "run": {"prepare": {"gpus": 0.5}}}
+    assert Config.model_validate(asked).detect.device == "cuda"

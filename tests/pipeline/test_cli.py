@@ -47,7 +47,7 @@ def config(tmp_path: Path) -> Path:
         (["restore", "IN", "OUT"], "error: weights are missing: yunet_n", "hint: daguerre weights fetch yunet_n"),
         (["restore", "ftq://x", "OUT"], "error:", "hint:"),
         (["status", "OUT"], "error:", "hint: give the sink"),
-        (["weights", "fetch", "none.pth"], "error: there is no weights file none.pth", "hint: known: retinaface"),
+        (["weights", "fetch", "none.pth"], "error: there is no weights file none.pth", "hint: known: "),
         (["weights", "add", "none.pth"], "error: there is no file none.pth", "hint: check the path"),
     ],
 )

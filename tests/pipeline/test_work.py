@@ -96,8 +96,10 @@ def test_a_result_in_another_format_takes_no_other_photos_name(tmp_path: Path) -
     (folder / "a.gif.png").write_bytes(b"")
     with pytest.raises(StorageError, match=r"would both become photos/a\.gif\.png"):
         plan(job(folder, tmp_path / "out"))
-    assert possible_names("a.jpg", "tiff") == ["a.jpg", "a.jpg.tif"]
-    assert possible_names("a.jpg", "same") == ["a.jpg"]
+    assert possible_names("a.jpg", "tiff", 1) == ["a.jpg", "a.jpg.tif"]
+    assert possible_names("a.jpg", "same", 2) == ["a.jpg"]
+    assert possible_names("a.bmp", "same", 1) == ["a.bmp"]
+    assert possible_names("a.bmp", "same", 2) == ["a.bmp", "a.bmp.png"]
 
 
 def test_one_file_may_be_the_source(folder: Path, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hard_faces import Scene, restored, result_of, scenes
 
-from stages.paste import bands
 from stages.photo import FaceStatus, PasteMode, Photo, Pixels
 
 SCENES = {scene.name: scene for scene in scenes()}
@@ -58,11 +57,3 @@ def test_edits_never_overlap(name: str) -> None:
         x0, y0, x1, y1 = edit.window
         covered[y0:y1, x0:x1] += 1
     assert covered.max() == 1
-
-
-def test_the_window_of_a_crowd_is_worked_on_in_bands() -> None:
-    found = bands((10, 20, 10_010, 5_020))
-    assert found[0][:3] == (10, 20, 10_010)
-    assert [one[3] for one in found[:-1]] == [one[1] for one in found[1:]]
-    assert found[-1][3] == 5_020
-    assert all((y1 - y0) * 10_000 <= 4_000_000 for _, y0, _, y1 in found)

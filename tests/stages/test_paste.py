@@ -233,3 +233,28 @@ def test_each_page_gets_the_faces_that_were_found_on_it() -> None:
     assert (first[110:] == 100).all()
     assert (second[135:145, 135:145] == 120).all()
     assert (second[:90] == 100).all()
+
+
+def test_a_change_that_changes_no_sample_is_none() -> None:
+    grey = np.full((200, 200, 1), 100, np.uint8)
+    red = face(np.repeat(grey, 3, axis=2), at(100, 100, 1.0), 0)
+    assert red.restored is not None
+    tinted = replace(red, restored=(red.restored + np.array([10, -5, 0])).astype(np.uint8))  # the same luma
+    done = Paste(0.15)([Photo(Source("f", "f"), picture=Plain(grey, space="L"), faces=(tinted,))])[0]
+    assert done.faces[0].status is FaceStatus.LEFT
+    assert done.faces[0].reason == "the change is too small to change the photo"
+    assert not done.edits
+    assert done.tone is None
+
+
+def test_premultiplied_colours_change_by_their_share_and_stay_below_alpha() -> None:
+    half = np.full((200, 200, 4), 60, np.uint8)
+    half[..., 3] = 128
+    half[:, 100:] = (250, 250, 250, 255)
+    picture = Plain(half)
+    picture.pages = [replace(picture.pages[0], premultiplied=True)]
+    photo = Photo(Source("f", "f"), picture=picture, faces=(face(half[..., :3].copy(), at(100, 100, 1.0), 40),))
+    result = edited(picture, 0, Paste(0.15)([photo])[0].edits)
+    assert (result[95:105, 88:96, :3] == 80).all()
+    assert (result[..., :3] <= result[..., 3:]).all()
+    np.testing.assert_array_equal(result[..., 3], half[..., 3])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.parser import Parser
 from stages.photo import Face, FaceStatus, Photo, Source, Status
 from stages.restore import Restore
 
@@ -93,3 +94,24 @@ def test_seconds_are_shared_out() -> None:
     done = Restore("m", Brighter(), 8)([photo(1, 2, 3), photo(4), photo()])
     assert done[0].seconds["restore"] == pytest.approx(3 * done[1].seconds["restore"])
     assert "restore" not in done[2].seconds
+
+
+class Halves(torch.nn.Module):
+    """A parser's network that takes the left half for skin and the right half for background."""
+
+    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        logits = torch.zeros(len(pictures), 19, *pictures.shape[-2:])
+        logits[:, 1, :, : pictures.shape[-1] // 2] = 1
+        return logits, pictures
+
+
+def test_with_a_parser_each_restored_face_gets_its_mask_and_a_failed_one_none() -> None:
+    done = Restore("m", Broken(), 4, parser=Parser(Halves(), "cpu"))([photo(2), photo(1)])
+    masked, failed = done[0].faces[0], done[1].faces[0]
+    assert masked.crop is not None
+    assert masked.mask is not None
+    assert masked.mask.shape == masked.crop.shape[:2]
+    middle = masked.mask.shape[0] // 2
+    assert masked.mask[middle, middle // 2] > 200
+    assert masked.mask[middle, middle + middle // 2] < 50
+    assert failed.mask is None
