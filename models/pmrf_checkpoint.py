@@ -1,8 +1,8 @@
 """The files in which PMRF's weights are published, each form loaded strictly.
 
 - ``model.safetensors`` of the hub: flat, averaged already (the form cannot show it), with ``config.json`` beside it.
-- Lightning ``.ckpt``: raw weights in ``state_dict``; averaged ones in ``ema.shadow_params``, a list without names in the
-  order of the parameters; arguments in ``hyper_parameters``. Buffers and the regressor come from ``state_dict``.
+- Lightning ``.ckpt``: raw weights in ``state_dict``; averaged ones in ``ema.shadow_params``, a list without names in
+  the order of the parameters; arguments in ``hyper_parameters``. Buffers and the regressor come from ``state_dict``.
 - DifFace's ``.pth``: the regressor alone, below ``params_ema``, ``state_dict`` or nothing.
 
 Facts from ``ohayonguy/PMRF:lightning_models/mmse_rectified_flow.py`` and ``zsyOAOA/DifFace``.

@@ -70,17 +70,10 @@ def test_each_photo_comes_out_as_its_format_allows(photos: Path, tmp_path: Path,
 
 
 def test_results_may_be_larger(photos: Path, tmp_path: Path, run: Restoring) -> None:
-    run(photos, tmp_path / "out", scale=2)
+    run(photos, tmp_path / "out", scale=2, read={"include": ["cmyk.tif", "deep.png", "pages.tif"]})
     found = rows(tmp_path / "out")
-    assert {path: row["status"] for path, row in found.items()} == {
-        "a.jpg": "no_face",  # it lies on its side
-        "cmyk.tif": "restored",
-        "palette.gif": "restored",
-        "lossy.webp": "restored",
-        "deep.png": "restored",
-        "pages.tif": "failed",
-        "text.tif": "skipped",
-    }
+    statuses = {path: row["status"] for path, row in found.items()}
+    assert statuses == {"cmyk.tif": "restored", "deep.png": "restored", "pages.tif": "failed"}
     assert found["pages.tif"]["error"]["class"] == "unwritable"
     assert found["deep.png"]["output"]["scale"] == 2
     assert found["deep.png"]["width"] == 240
@@ -92,19 +85,17 @@ def test_results_may_be_larger(photos: Path, tmp_path: Path, run: Restoring) -> 
 
 
 def test_results_may_have_another_format(photos: Path, tmp_path: Path, run: Restoring) -> None:
-    run(photos, tmp_path / "out", output_format="tiff")
+    run(photos, tmp_path / "out", output_format="tiff", read={"include": ["cmyk.tif", "deep.png", "lossy.webp"]})
     found = rows(tmp_path / "out")
     assert found["deep.png"]["result_uri"].endswith("/photos/deep.png.tif")
     assert found["cmyk.tif"]["result_uri"].endswith("/photos/cmyk.tif")
     assert found["cmyk.tif"]["output"]["way"] == "segments"  # it had the format already
-    assert {path: row["output"]["format"] for path, row in found.items() if row["output"]} == dict.fromkeys(
-        ["cmyk.tif", "palette.gif", "lossy.webp", "deep.png", "pages.tif"], "TIFF"
-    )
+    assert {row["output"]["format"] for row in found.values()} == {"TIFF"}
 
 
 def test_faces_may_be_put_in_place_by_rule(photos: Path, tmp_path: Path, run: Restoring) -> None:
     rules = [{"name": "deep", "use": "classic", "path": ["deep.png"], "paste": "replace"}]
-    run(photos, tmp_path / "out", rules=rules)
+    run(photos, tmp_path / "out", rules=rules, read={"include": ["cmyk.tif", "deep.png"]})
     modes = {path: [face["paste"] for face in row["faces"]] for path, row in rows(tmp_path / "out").items()}
     assert modes["deep.png"] == ["replace"]
     assert modes["cmyk.tif"] == ["difference"]

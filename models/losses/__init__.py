@@ -1,0 +1,1 @@
+"""What training compares: differentiable losses, batches of images in, a scalar out."""

@@ -1,0 +1,131 @@
+"""PMRF: a regressor estimates the posterior mean of the face, a rectified flow carries it to a sharp one.
+
+Ohayon, Michaeli, Elad, "Posterior-Mean Rectified Flow: Towards Minimum MSE Photo-Realistic Image Restoration", ICLR
+2025. Facts from ``ohayonguy/PMRF:inference.py`` and ``lightning_models/mmse_rectified_flow.py``.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from pydantic import Field
+
+from models.checkpoint import Checkpoint, Device, Dtype
+from models.load import CheckpointMismatch
+from models.method import MethodSpec, Parameters
+from models.nets.hdit import IMAGENET_256_SP4, HDiT
+from models.nets.swinir import MULTIPLE, L, SwinIR
+from models.pmrf_checkpoint import FlowNetworks, load_flow
+from models.samplers.rectified_flow import euler, noisy
+
+LICENCE = "MIT, but the SwinIR inside was trained by DifFace: S-Lab License 1.0, non-commercial"
+HUB = Checkpoint(
+    name="pmrf_blind_face_image_restoration.safetensors",
+    url="https://huggingface.co/ohayonguy/PMRF_blind_face_image_restoration/resolve/main/model.safetensors",
+    licence=LICENCE,
+    commercial=False,
+    tensors={"model.patch_in.proj.weight": (256, 48), "mmse_model.conv_first.1.weight": (180, 192, 3, 3)},
+)
+LIGHTNING = Checkpoint(
+    name="blind_face_restoration_pmrf.ckpt",
+    url=None,
+    licence=LICENCE,
+    commercial=False,
+    steps="download it from https://drive.google.com/drive/folders/1dfjZATcQ451uhvFH42tKnfMNHRkL6N_A in a browser",
+    tensors={
+        "state_dict.model.patch_in.proj.weight": (256, 48),
+        "state_dict.mmse_model.conv_first.1.weight": (180, 192, 3, 3),
+    },
+)
+FORMS = (HUB, LIGHTNING)  # of the same model; one is enough
+ARGUMENTS: Mapping[str, object] = {
+    "stage": "flow",
+    "arch": "hdit_ImageNet256Sp4",
+    "conditional": False,
+    "mmse_model_arch": "swinir_L",
+    "mmse_noise_std": 0.1,
+    "eps": 0.0,
+}
+TYPES: Mapping[Dtype, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+class PmrfParameters(Parameters):
+    """``steps`` is the paper's K; ``sigma_s`` the noise on the posterior mean, 0.1 in training.
+
+    The published model was trained at 512 pixels.
+    """
+
+    size: int = Field(default=512, ge=64, le=1024, multiple_of=MULTIPLE)
+    steps: int = Field(default=25, ge=1, le=1000)
+    sigma_s: float = Field(default=0.1, ge=0, le=1)
+
+
+class Pmrf:
+    """The two networks and the way from one to the other.
+
+    On the CPU it takes face by face, because the kernels that torch picks depend on the batch (see
+    ``docs/decisions/0010``); elsewhere the batch as a whole.
+    """
+
+    def __init__(self, networks: FlowNetworks, parameters: PmrfParameters, device: Device, dtype: Dtype) -> None:
+        if networks.mmse_model is None:
+            raise CheckpointMismatch("PMRF needs a regressor beside its flow")
+        self._regressor = networks.mmse_model.compute_in(TYPES[dtype]).to(device)
+        self._flow = networks.model.compute_in(TYPES[dtype]).to(device)
+        self._parameters = parameters
+        self._device: Device = device
+
+    def restore(self, crops: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
+        """See ``models.method.Restorer``."""
+        if not len(crops):
+            return crops.clone()
+        size = 1 if self._device == "cpu" else len(crops)
+        batches = zip(crops.split(size), noise_of(crops, seeds).split(size), strict=True)
+        return torch.cat([self.sample(self.posterior_mean(faces), drawn) for faces, drawn in batches])
+
+    def posterior_mean(self, crops: torch.Tensor) -> torch.Tensor:
+        """The regressor's estimate (B, 3, S, S) for ``crops``, float32 RGB in [0, 1], clipped to that range."""
+        with torch.inference_mode():
+            return self._regressor(crops).clamp(0, 1)
+
+    def sample(self, mean: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """Carry posterior means (B, 3, S, S) with standard normal ``noise`` of that shape to faces in [0, 1]."""
+        with torch.inference_mode():
+            source = noisy(mean, noise, self._parameters.sigma_s)
+            return euler(self._velocity, source, self._parameters.steps).clamp(0, 1)
+
+    def _velocity(self, state: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        return self._flow(state, times).float()
+
+
+def noise_of(crops: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
+    """Standard normal noise of the shape of ``crops`` (B, 3, S, S), each face's from its own seed.
+
+    It is drawn on the CPU, so that it does not depend on the device.
+    """
+    drawn = [torch.randn(crops.shape[1:], generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    return torch.stack(drawn).to(crops.device)
+
+
+def _build(weights: Mapping[str, Path], parameters: Parameters, device: Device, dtype: Dtype) -> Pmrf:
+    path = next(weights[form.name] for form in FORMS if form.name in weights)
+    networks = load_flow(FlowNetworks(HDiT(IMAGENET_256_SP4), SwinIR(L)), path, arguments=ARGUMENTS)
+    return Pmrf(networks, PmrfParameters.model_validate(parameters.model_dump()), device, dtype)
+
+
+METHOD = MethodSpec(
+    name="pmrf",
+    summary="Posterior mean by SwinIR, carried to a sharp face by a rectified flow (HDiT) in pixel space",
+    paper="Ohayon, Michaeli, Elad: Posterior-Mean Rectified Flow, ICLR 2025 (arXiv 2410.00418)",
+    code="https://github.com/ohayonguy/PMRF",
+    licence=LICENCE,
+    commercial=False,
+    template="ffhq",
+    parameters=PmrfParameters,
+    checkpoints=(HUB,),
+    build=_build,
+)

@@ -1,0 +1,1 @@
+"""Operations with one meaning and several ways to compute it."""

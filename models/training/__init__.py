@@ -1,0 +1,1 @@
+"""How the networks are trained: recipes and data, without the loop that runs them."""
