@@ -26,13 +26,13 @@ batch = 1
 part_rows = 2
 """
 SETTINGS = tomllib.loads(CONFIG)
-COUNT = 41
+COUNT = 17
 COMMAND = [sys.executable, "-c", "from pipeline.cli import main; main()", "restore"]
 
 
 @pytest.fixture
 def faces(tmp_path: Path) -> Path:
-    """Forty aligned faces so small that a run is hardly more than Ray's start, and one file that is none."""
+    """Sixteen aligned faces so small that a run is hardly more than Ray's start, and one file that is none."""
     folder = tmp_path / "in"
     folder.mkdir()
     for index in range(COUNT - 1):
