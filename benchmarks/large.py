@@ -31,11 +31,12 @@ from infra.weights import WeightStore, sha256
 from stages.align import Align
 from stages.codec import Limits
 from stages.detect import Decode, Detect
+from stages.needed import needed
 from stages.output import Wanted
 from stages.paste import Paste
 from stages.photo import FaceStatus, Photo, Source
 from stages.read import Read
-from stages.recipe import checkpoints, resolve
+from stages.recipe import resolve
 from stages.score import Score
 from stages.stage import Singly
 from stages.write import Conclude, Write
@@ -106,8 +107,9 @@ def watch(process: psutil.Process, peak: list[int]) -> None:
 def prepare(path: Path, state: Path) -> str:
     cv2.setNumThreads(1)
     config = Config.model_validate({"leave": {"larger_than": 0, "good": {}}})
-    paths = WeightStore.from_environment().require(checkpoints(config))
-    recipe = resolve(config, lambda file: sha256(paths[file.name]))
+    store = WeightStore.from_environment()
+    paths = store.require(needed(config, store))
+    recipe = resolve(config, lambda file: sha256(paths[file.name]) if file.name in paths else None)
     if recipe.detect is None:
         raise SystemExit("no detector")
     find = Detect(

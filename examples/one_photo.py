@@ -18,10 +18,11 @@ from stages.align import Align
 from stages.codec import Limits
 from stages.detect import Decode
 from stages.detect import Detect as FindFaces
+from stages.needed import needed
 from stages.paste import Paste
 from stages.photo import Photo, Source
 from stages.read import Read
-from stages.recipe import checkpoints, named, resolve
+from stages.recipe import named, resolve
 from stages.restore import Restore
 from stages.score import Score
 from stages.stage import Stage, run
@@ -31,8 +32,9 @@ from stages.xmp import EditRecord, edited
 
 def stages_of(config: Config) -> list[Stage]:
     """What happens to a photo between its file and its result, in order. The config must not be ``aligned``."""
-    paths = WeightStore.from_environment(source=config.weights).require(checkpoints(config))
-    recipe = resolve(config, lambda file: sha256(paths[file.name]))
+    store = WeightStore.from_environment(source=config.weights)
+    paths = store.require(needed(config, store))
+    recipe = resolve(config, lambda file: sha256(paths[file.name]) if file.name in paths else None)
     if recipe.detect is None or recipe.paste is None:
         raise ValueError("a photo that is one aligned face is not for this example")
     limits = Limits(config.read.max_bytes, config.read.max_pixels)

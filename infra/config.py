@@ -44,7 +44,8 @@ class Rule(Section):
     "leave".
 
     ``side`` is the side of the face's square in photo pixels, ``quality`` the measures of its crop, ``score`` the
-    detector's, ``path`` a list of patterns of which one must match the photo's path.
+    detector's, ``path`` a list of patterns of which one must match the photo's path. ``parameters`` go before the
+    method's own, for the faces of this rule.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Rule(Section):
     side: Range = Range()
     score: Range = Range()
     quality: dict[str, Range] = {}
+    parameters: dict[str, Any] = {}
     strength: Fraction | None = None
     paste: Literal["difference", "replace"] | None = None
 
@@ -145,7 +147,7 @@ class Write(Section):
     """``[write]``: what else is stored beside results."""
 
     unchanged: Literal["skip", "copy"] = "skip"
-    keep: list[Literal["crops"]] = []
+    keep: list[str] = []
 
 
 class Run(Section):

@@ -13,7 +13,7 @@ class Checkpoint:
     ``sha256`` and ``size`` are None where nobody published them: they are never guessed, but pinned at the first fetch.
     ``url`` is None for files behind a browser (Drive, Baidu); then ``steps`` says how to get them.
     ``tensors`` are a few names and shapes that no other published file has together: ``weights add`` knows a file by
-    them.
+    them. Files with the same ``role``, if it is not empty, are forms of one model: the first that is present is used.
     """
 
     name: str  # file name, unique over all checkpoints: "yunet_n_640_640.onnx"
@@ -23,6 +23,7 @@ class Checkpoint:
     size: int | None = None
     sha256: str | None = None
     steps: str = ""
+    role: str = ""
     tensors: Shapes = field(default_factory=dict[str, tuple[int, ...]])
 
 

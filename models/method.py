@@ -6,10 +6,10 @@ Importing this module does not import torch: most worker processes need none.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -23,16 +23,79 @@ if TYPE_CHECKING:
 TemplateName = Literal["ffhq", "arcface"]
 
 
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """A batch of faces, as a method gets it.
+
+    ``crops`` (B, 3, S, S) float32 RGB in [0, 1] on the method's device. ``seeds`` holds one 63-bit seed a face: every
+    random draw for a face comes from its own seed, so that it comes out the same in any batch. ``landmarks`` (B, 5, 2)
+    float32 in pixels of the crop, (0, 0) the centre of its first pixel, not a number where the detector gave none.
+    ``measures`` are the quality measures of each face before, ``settings`` the parameters that a rule has set for it,
+    ``keep`` the names of the middle results that are wanted.
+    """
+
+    crops: torch.Tensor
+    seeds: Sequence[int]
+    landmarks: torch.Tensor
+    measures: Sequence[Mapping[str, float]]
+    settings: Sequence[Mapping[str, Any]]
+    keep: frozenset[str] = frozenset()
+
+    @classmethod
+    def plain(cls, crops: torch.Tensor, seeds: Sequence[int], keep: frozenset[str] = frozenset()) -> Faces:
+        """Faces of which nothing is known but crop and seed."""
+        count = len(crops)
+        landmarks = crops.new_full((count, 5, 2), float("nan"))
+        return cls(crops, seeds, landmarks, [{}] * count, [{}] * count, keep)
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def split(self, size: int) -> list[Faces]:
+        """The faces in order, at most ``size`` together."""
+        return [self.part(slice(start, start + size)) for start in range(0, len(self), size)]
+
+    def part(self, which: slice) -> Faces:
+        return replace(
+            self,
+            crops=self.crops[which],
+            seeds=self.seeds[which],
+            landmarks=self.landmarks[which],
+            measures=self.measures[which],
+            settings=self.settings[which],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a method made of a batch.
+
+    ``faces`` (B, 3, S, S) float32 RGB in [0, 1], as large as the crops. ``figures`` are what the manifest shall say of
+    each face, or nothing. ``kept`` holds those of the middle results asked for that the method has: (B, 3, H, W) in
+    [0, 1] by name.
+    """
+
+    faces: torch.Tensor
+    figures: Sequence[Mapping[str, float]] = ()
+    kept: Mapping[str, torch.Tensor] = field(default_factory=dict[str, "torch.Tensor"])
+
+
 class Restorer(Protocol):
     """A method that is loaded and ready."""
 
-    def restore(self, crops: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
-        """Restore ``crops`` (B, 3, S, S), float32 RGB in [0, 1], into the same shape, type and range.
-
-        ``seeds`` holds one 63-bit seed a face: every random draw for a face comes from its own seed, so that a face
-        comes out the same in any batch. A face that fails (not finite) is found by the caller; do not hide it.
+    def restore(self, faces: Faces) -> Restored:
+        """Restore a batch. A face that fails (not finite) is found by the caller; do not hide it. ``faces`` is never
+        written to.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """A package that is not always installed: its module, and the extra of ``pip install 'daguerre[...]'``."""
+
+    module: str
+    name: str
 
 
 class Parameters(BaseModel):
@@ -42,6 +105,7 @@ class Parameters(BaseModel):
     size: int = 512
 
 
+Needs = Callable[[Parameters], Sequence[Checkpoint]]
 Build = Callable[[Mapping[str, Path], Parameters, Device, Dtype], Restorer]
 
 
@@ -49,8 +113,10 @@ Build = Callable[[Mapping[str, Path], Parameters, Device, Dtype], Restorer]
 class MethodSpec:
     """One method: what it is, what it needs and how to build it.
 
-    ``build(weights, parameters, device, dtype)`` gets the path of each checkpoint by the checkpoint's name.
-    ``version`` is raised by hand whenever the pixels that the method computes change.
+    ``build(weights, parameters, device, dtype)`` gets the path of each checkpoint by the checkpoint's name; of those
+    with one ``role``, the one that was chosen. Where the checkpoints depend on the parameters, ``needs`` says which.
+    ``keeps`` names the middle results that it can give out, ``per_face`` the parameters that a rule may set for single
+    faces. ``version`` is raised by hand whenever the pixels that the method computes change.
     """
 
     name: str
@@ -64,6 +130,14 @@ class MethodSpec:
     checkpoints: tuple[Checkpoint, ...]
     build: Build
     version: int = 1
+    keeps: tuple[str, ...] = ()
+    per_face: frozenset[str] = frozenset()
+    needs: Needs | None = None
+    extra: Extra | None = None
+
+    def checkpoints_for(self, parameters: Parameters) -> tuple[Checkpoint, ...]:
+        """The files that the method needs with these parameters, alternatives included."""
+        return tuple(self.needs(parameters)) if self.needs else self.checkpoints
 
 
 @cache

@@ -22,7 +22,7 @@ from stages.output import Wanted
 from stages.paste import Paste, Replace
 from stages.photo import FaceStatus, Photo
 from stages.read import Read
-from stages.recipe import DetectRecipe, helpers, named
+from stages.recipe import CROPS, DetectRecipe, helpers, named
 from stages.release import Release
 from stages.score import Score
 from stages.stage import Singly, Stage, run
@@ -42,7 +42,7 @@ class Chain:
 
     def __init__(self, job: Job, build: Build) -> None:
         cv2.setNumThreads(1)
-        self.columns = Columns(job.sizes)
+        self.columns = Columns(job.sizes, job.keep)
         self.stages: Sequence[Stage] = build(job)
         one_thread()
 
@@ -82,9 +82,12 @@ def restore(job: Job, name: str) -> list[Stage]:
     from stages.restore import Restore
 
     recipe, how = job.recipe.methods[name], named(job.config, name)
-    paths = checked_weights(job, recipe.spec.checkpoints, recipe.weights)
+    paths = checked_weights(job, recipe.checkpoints, recipe.weights)
     restorer = recipe.spec.build(paths, recipe.resolved, how.device, recipe.dtype)
-    return [Restore(name, restorer, how.batch_size, how.device, build_parser(job, how.device))]
+    settings = {rule.name: rule.parameters for rule in job.recipe.rules if rule.parameters}
+    keep = job.keep & set(recipe.spec.keeps)
+    parser = build_parser(job, how.device)
+    return [Restore(name, restorer, how.batch_size, how.device, parser, settings, keep)]
 
 
 def finish(job: Job) -> list[Stage]:
@@ -92,7 +95,7 @@ def finish(job: Job) -> list[Stage]:
     recipe, write = job.recipe, job.config.write
     paste: Stage = Paste(recipe.paste.feather) if recipe.paste else Replace()
     enlarge = [Enlarge(recipe.scale, job.limits, build_upscaler(job))] if recipe.scale > 1 else []
-    keep = write.unchanged == "copy", "crops" in write.keep
+    keep = write.unchanged == "copy", CROPS in write.keep
     wanted = Wanted(recipe.scale, None if recipe.output_format == "same" else recipe.output_format.upper())
     store = Write(job.storage, job.sink, *keep, partial(record_of, recipe=recipe.hash), wanted)
     stages: list[Stage] = [Decode(job.limits), *enlarge, paste, Score(recipe.aligned), Conclude(), store]

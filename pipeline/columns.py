@@ -4,7 +4,7 @@ A block holds the manifest's own columns, a few that only matter on the way, and
 the file (1-D) and, a method, the crops and the restored crops of each photo (n, S, S, 3). Decoded photos never cross.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -33,10 +33,13 @@ NOBODY = Photo(Source("", ""))
 
 
 class Columns:
-    """Turns photos into a table and back. ``sizes`` gives the crop's side of every method by its name."""
+    """Turns photos into a table and back. ``sizes`` gives the crop's side of every method by its name, ``keep`` the
+    names of the middle results that travel.
+    """
 
-    def __init__(self, sizes: Mapping[str, int]) -> None:
+    def __init__(self, sizes: Mapping[str, int], keep: Iterable[str] = ()) -> None:
         self.sizes = dict(sizes)
+        self.keep = sorted(keep)
 
     def table(self, photos: Sequence[Photo], pixels: bool = True) -> pa.Table:
         """The photos as a table; without ``pixels`` only what the driver needs for the manifest."""
@@ -51,6 +54,9 @@ class Columns:
             table = with_tensors(table, f"crops.{method}", [stack(crops(photo, method), size) for photo in photos])
             table = with_tensors(table, f"restored.{method}", [stack(results(photo, method), size) for photo in photos])
             table = with_tensors(table, f"masks.{method}", [flat_stack(masks(photo, method), size) for photo in photos])
+            for name in self.keep:
+                pictures = [stack(kept(photo, method, name), 0) for photo in photos]
+                table = with_tensors(table, f"kept.{method}.{name}", pictures)
         return table
 
     def photos(self, table: pa.Table) -> list[Photo]:
@@ -63,6 +69,9 @@ class Columns:
         for method in self.sizes:
             columns = [tensors(table, f"{kind}.{method}") for kind in ("crops", "restored", "masks")]
             photos = [with_pixels(photo, method, *made) for photo, *made in zip(photos, *columns, strict=True)]
+            for name in self.keep:
+                pictures = tensors(table, f"kept.{method}.{name}")
+                photos = [with_kept(photo, method, name, made) for photo, made in zip(photos, pictures, strict=True)]
         return photos
 
 
@@ -85,6 +94,10 @@ def results(photo: Photo, method: str) -> list[Pixels]:
 
 def masks(photo: Photo, method: str) -> list[Pixels]:
     return [face.mask for face in photo.faces if face.method == method and face.mask is not None]
+
+
+def kept(photo: Photo, method: str, name: str) -> list[Pixels]:
+    return [face.kept[name] for face in photo.faces if face.method == method and name in face.kept]
 
 
 def flat_stack(arrays: Sequence[Pixels], size: int) -> Pixels:
@@ -153,6 +166,7 @@ def face_row(face: Face) -> Row:
         "affine": flat(face.matrix),
         "before": figures(face.before),
         "after": figures(face.after),
+        "figures": figures(face.figures),
     }
 
 
@@ -226,6 +240,7 @@ def to_face(row: Row) -> Face:
         matrix=unflat(row["affine"], 3),
         before=dict(row["before"]),
         after=dict(row["after"]),
+        figures=dict(row["figures"]),
     )
 
 
@@ -246,4 +261,18 @@ def with_pixels(photo: Photo, method: str, cut: Pixels, restored: Pixels, parsed
         done = mine and face.status is FaceStatus.RESTORED
         made = (next(outputs), next(masked, None)) if done else (None, None)
         faces.append(replace(face, crop=next(inputs), restored=made[0], mask=made[1]) if mine else face)
+    return replace(photo, faces=tuple(faces))
+
+
+def with_kept(photo: Photo, method: str, name: str, pictures: Pixels) -> Photo:
+    """``photo`` with one middle result of each restored face of one method; a method has it for all or for none."""
+    if not len(pictures):
+        return photo
+    left = iter(pictures)
+    faces = [
+        replace(face, kept=face.kept | {name: next(left)})
+        if face.method == method and face.status is FaceStatus.RESTORED
+        else face
+        for face in photo.faces
+    ]
     return replace(photo, faces=tuple(faces))

@@ -11,8 +11,10 @@ from infra.config import Config
 from infra.errors import ConfigError, StorageError
 from infra.storage import Storage, absolute, is_within
 from infra.weights import WeightStore, sha256
+from models.method import Extra
 from stages.codec import Limits
-from stages.recipe import Recipe, check_rules, checkpoints, resolve
+from stages.needed import needed
+from stages.recipe import CROPS, Recipe, check_rules, method_spec, named, reachable, resolve
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,11 @@ class Job:
         return Limits(read.max_bytes, read.max_pixels, frozenset(read.formats))
 
     @property
+    def keep(self) -> frozenset[str]:
+        """The middle results that are kept of each face, beside its crops."""
+        return frozenset(self.config.write.keep) - {CROPS}
+
+    @property
     def sizes(self) -> dict[str, int]:
         """The crop's side of every method."""
         return {name: method.size for name, method in self.recipe.methods.items()}
@@ -48,19 +55,19 @@ def make_job(source: str, sink: str, config: Config, fetch: bool = False) -> Job
     check_rules(config)
     check_extras(config)
     store = WeightStore.from_environment(Storage(config.storage), config.weights)
-    files = checkpoints(config)
-    if fetch:
-        for file in files:
-            store.fetch(file)
-    paths = store.require(files)
-    recipe = resolve(config, lambda file: sha256(paths[file.name]))
+    paths = store.require(needed(config, store, fetch))
+    recipe = resolve(config, lambda file: sha256(paths[file.name]) if file.name in paths else None)
     return Job(source, sink, config, recipe, new_run_id(), store)
 
 
 def check_extras(config: Config) -> None:
     """Refuse a job that needs a package which is not installed."""
-    if config.upscaler and importlib.util.find_spec("spandrel") is None:
-        raise ConfigError("the upscaler needs the package spandrel", "pip install 'daguerre[upscale]'")
+    wanted = {name: method_spec(name, named(config, name)).extra for name in reachable(config)}
+    if config.upscaler:
+        wanted["the upscaler"] = Extra("spandrel", "upscale")
+    for name, extra in wanted.items():
+        if extra and importlib.util.find_spec(extra.module) is None:
+            raise ConfigError(f"{name} needs the package {extra.module}", f"pip install 'daguerre[{extra.name}]'")
 
 
 def check_apart(source: str, sink: str) -> None:

@@ -23,6 +23,7 @@ FACE = pa.struct(
         ("affine", pa.list_(pa.float64())),  # 6 figures, the 2 x 3 matrix row by row, or null
         ("before", FIGURES),
         ("after", FIGURES),
+        ("figures", FIGURES),
     ]
 )
 

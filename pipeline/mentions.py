@@ -28,7 +28,7 @@ COLUMNS = [
     *("sha256", "result_uri", "result_sha256"),
     *("error.class", "output.way", "faces.list.element.index"),
 ]
-CROP = re.compile(r"(?P<face>(?P<target>.+)\.[0-9]+)\.(?:input\.png|restored\.png|json)", re.DOTALL)
+CROP = re.compile(r"(?P<face>(?P<target>.+)\.[0-9]+)\.(?:[a-z0-9-]+\.png|json)", re.DOTALL)
 CONVERTED = tuple(SUFFIXES.values())
 
 Keys = NDArray[np.uint64]

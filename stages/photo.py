@@ -118,7 +118,8 @@ class Face:
     ``landmarks`` (5, 2) float64 or None; ``residual`` is their root mean square distance to the template's, in pixels
     of the standard crop. ``matrix`` (2, 3) float64 takes photo coordinates to crop coordinates; ``side`` is the side of
     the crop's square in the photo. ``crop`` and ``restored`` are (S, S, 3) uint8 sRGB, ``mask`` (S, S) uint8 is the
-    parser's, 255 where the face is.
+    parser's, 255 where the face is. ``figures`` are what the method says of its result, ``kept`` its middle results
+    (H, W, 3) uint8 sRGB by name, where they are wanted.
     """
 
     index: int
@@ -141,12 +142,14 @@ class Face:
     crop: Pixels | None = None
     restored: Pixels | None = None
     mask: Pixels | None = None
+    figures: dict[str, float] = field(default_factory=dict[str, float])
+    kept: dict[str, Pixels] = field(default_factory=dict[str, Pixels])
 
     def failed(self, reason: str) -> "Face":
         """This face, failed, if it was on its way or restored; as it is if it had already ended otherwise."""
         if self.status not in {FaceStatus.FOUND, FaceStatus.RESTORED}:
             return self
-        return replace(self, status=FaceStatus.FAILED, reason=reason, crop=None, restored=None, mask=None)
+        return replace(self, status=FaceStatus.FAILED, reason=reason, crop=None, restored=None, mask=None, kept={})
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ from models.quality_measure import all_measures
 STAGE_VERSIONS = {"decode": 2, "detect": 2, "align": 2, "rules": 1, "restore": 1, "paste": 2, "encode": 2}
 LEAVE = "leave"
 WHOLE = 1 << 20  # pixels; without a pyramid the detector sees the photo as it is
-Sha256 = Callable[[Checkpoint], str]
+CROPS = "crops"  # in ``write.keep``: the crops themselves
+Sha256 = Callable[[Checkpoint], str | None]
 
 
 class Part(BaseModel):
@@ -70,6 +71,11 @@ class MethodRecipe(Part):
         return all_methods()[self.method]
 
     @property
+    def checkpoints(self) -> list[Checkpoint]:
+        """The files that the recipe was resolved with."""
+        return [file for file in self.spec.checkpoints_for(self.resolved) if file.name in self.weights]
+
+    @property
     def resolved(self) -> Parameters:
         return self.spec.parameters.model_validate(self.parameters)
 
@@ -114,7 +120,8 @@ def checkpoints(config: Config) -> list[Checkpoint]:
     """Every weights file that a job with this config needs, once each."""
     found = [] if config.aligned else [*detector_spec(config).checkpoints]
     for name in reachable(config):
-        found += method_spec(name, named(config, name)).checkpoints
+        spec, method = method_spec(name, named(config, name)), named(config, name)
+        found += spec.checkpoints_for(parameters_of(name, spec, method.parameters))
     found += helpers(config)
     return list({checkpoint.name: checkpoint for checkpoint in found}.values())
 
@@ -197,13 +204,7 @@ def resolve_detect(config: Config, sha256: Sha256) -> DetectRecipe:
 
 def resolve_method(name: str, method: Method, sha256: Sha256) -> MethodRecipe:
     spec = method_spec(name, method)
-    try:
-        parameters = spec.parameters.model_validate(method.parameters)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        known = ", ".join(spec.parameters.model_fields)
-        raise ConfigError(f"methods.{name}.parameters.{key}: {first['msg']}", f"{spec.name} knows: {known}") from None
+    parameters = parameters_of(name, spec, method.parameters)
     return MethodRecipe(
         method=spec.name,
         version=spec.version,
@@ -211,12 +212,26 @@ def resolve_method(name: str, method: Method, sha256: Sha256) -> MethodRecipe:
         size=parameters.size,
         parameters=parameters.model_dump(mode="json"),
         dtype=method.dtype,
-        weights=hashes(spec.checkpoints, sha256),
+        weights=hashes(spec.checkpoints_for(parameters), sha256),
     )
 
 
+def parameters_of(
+    name: str, spec: MethodSpec, given: Mapping[str, Any], key: str = "methods.{}.parameters"
+) -> Parameters:
+    """The parameters of a method, complete. Raises ``ConfigError``."""
+    try:
+        return spec.parameters.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join([key.format(name), *(str(part) for part in first["loc"])])
+        known = ", ".join(spec.parameters.model_fields)
+        raise ConfigError(f"{where}: {first['msg']}", f"{spec.name} knows: {known}") from None
+
+
 def hashes(files: Iterable[Checkpoint], sha256: Sha256) -> dict[str, str]:
-    return {file.name: sha256(file) for file in files}
+    """The SHA-256 by name of those files that were chosen."""
+    return {file.name: digest for file in files if (digest := sha256(file)) is not None}
 
 
 def measures_used(config: Config) -> list[str]:
@@ -231,9 +246,35 @@ def check_rules(config: Config) -> None:
         raise ConfigError("there is an upscaler, but scale is 1", "say scale = 2 or 4, or leave the upscaler out")
     if config.aligned and config.scale > 1:
         raise ConfigError("aligned faces cannot be enlarged", "leave out scale, or aligned")
+    check_parameters(config)
+    check_keep(config)
     unknown = sorted(set(measures_used(config)) - set(all_measures()))
     if unknown:
         raise ConfigError(f"there is no quality measure {unknown[0]}", f"known: {', '.join(all_measures())}")
+
+
+def check_parameters(config: Config) -> None:
+    """Refuse parameters of rules that their methods do not take face by face, and two such rules of one name."""
+    seen: set[str] = set()
+    for rule in config.rules:
+        if not rule.parameters:
+            continue
+        if rule.name in seen or rule.use == LEAVE:
+            raise ConfigError(f"rules.{rule.name}: parameters need a method and a name of their own", "rename the rule")
+        seen.add(rule.name)
+        method = named(config, rule.use)
+        spec = method_spec(rule.use, method)
+        if refused := sorted(set(rule.parameters) - spec.per_face):
+            known = ", ".join(sorted(spec.per_face)) or "none: give the method a second name in [methods]"
+            raise ConfigError(f"rules.{rule.name}.parameters.{refused[0]}: not for single faces", f"these are: {known}")
+        parameters_of(rule.name, spec, method.parameters | rule.parameters, "rules.{}.parameters")
+
+
+def check_keep(config: Config) -> None:
+    """Refuse to keep what none of the methods has."""
+    known = {CROPS} | {kept for name in reachable(config) for kept in method_spec(name, named(config, name)).keeps}
+    if unknown := sorted(set(config.write.keep) - known):
+        raise ConfigError(f"write.keep: there is no {unknown[0]} to keep", f"known here: {', '.join(sorted(known))}")
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -81,8 +81,7 @@ class Write:
         uri = f"{self.sink}/photos/{photo.source.target}{suffix_of(output, photo.format)}"
         try:
             self.storage.write(uri, content)
-            if self.keep_crops:
-                self.write_crops(photo)
+            self.write_kept(photo)
         except StorageFault as fault:
             raise PhotoFault(FaultClass(fault.kind), fault.message, fault.attempts) from fault
         return replace(photo, result=uri, result_sha256=hashlib.sha256(content).hexdigest(), output=output)
@@ -94,15 +93,18 @@ class Write:
             raise RuntimeError(f"{photo.source.uri} came to be written without its bytes")
         return photo.data.tobytes(), Output("copied", photo.format or "")
 
-    def write_crops(self, photo: Photo) -> None:
-        """Input crop, restored crop and matrix of every restored face, below ``sink/crops``."""
+    def write_kept(self, photo: Photo) -> None:
+        """Of every restored face, below ``sink/crops``: the middle results that it has, and, if crops are kept, input
+        crop, restored crop and facts.
+        """
         for face in photo.faces:
-            if face.crop is None or face.restored is None:
-                continue
             base = f"{self.sink}/crops/{photo.source.target}.{face.index}"
-            self.storage.write(f"{base}.input.png", png(face.crop))
-            self.storage.write(f"{base}.restored.png", png(face.restored))
-            self.storage.write(f"{base}.json", facts(face))
+            for name, picture in sorted(face.kept.items()):
+                self.storage.write(f"{base}.{name}.png", png(picture))
+            if self.keep_crops and face.crop is not None and face.restored is not None:
+                self.storage.write(f"{base}.input.png", png(face.crop))
+                self.storage.write(f"{base}.restored.png", png(face.restored))
+                self.storage.write(f"{base}.json", facts(face))
 
 
 def target_of(photo: Photo) -> str:

@@ -6,7 +6,7 @@ is taken away in the size in which it is about a pixel wide; only the change is 
 It invents no detail: what the damage has taken away stays away. It is the line that every network must beat.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import sqrt
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from models.checkpoint import Device, Dtype
-from models.method import MethodSpec, Parameters
+from models.method import Faces, MethodSpec, Parameters, Restored
 from models.quality.noise import sigma_of
 from models.quality.sharpness import sharpness_of
 
@@ -54,12 +54,12 @@ class Classic:
     def __init__(self, parameters: ClassicParameters) -> None:
         self._parameters = parameters
 
-    def restore(self, crops: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
-        """See ``models.method.Restorer``. ``seeds`` is unused: nothing is drawn at random."""
-        faces = [self._restore(face.permute(1, 2, 0).cpu().numpy()) for face in crops]
-        if not faces:
-            return crops.clone()
-        return torch.from_numpy(np.stack(faces)).permute(0, 3, 1, 2).contiguous().to(crops.device)
+    def restore(self, faces: Faces) -> Restored:
+        """See ``models.method.Restorer``. Nothing is drawn at random."""
+        done = [self._restore(face.permute(1, 2, 0).cpu().numpy()) for face in faces.crops]
+        if not done:
+            return Restored(faces.crops.clone())
+        return Restored(torch.from_numpy(np.stack(done)).permute(0, 3, 1, 2).contiguous().to(faces.crops.device))
 
     def _restore(self, face: Plane) -> Plane:
         """One face (S, S, 3) float32 RGB in [0, 1]. Sharpening and contrast change the luma alone."""

@@ -7,17 +7,18 @@ Qi, Qiu, Luo, Jin, "An Efficient Latent Style Guided Transformer-CNN Framework f
 Transactions on Multimedia 26, 2024.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from pydantic import Field
 from torch.nn import functional
 
+from models.batches import apart_on_cpu
 from models.checkpoint import Checkpoint, Device, Dtype
 from models.checkpoint_file import tensor_shapes
 from models.load import Tensors, fill, read_tensors, renamed
-from models.method import MethodSpec, Parameters
+from models.method import Faces, MethodSpec, Parameters, Restored
 from models.nets.elsface import INPUT_SIDE, ELSFace, Factor
 from models.torch_scale import full_float32
 
@@ -58,15 +59,9 @@ class ELSFaceRestorer:
         self._device: Device = device
         self._dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[dtype]
 
-    def restore(self, crops: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
-        """See ``models.method.Restorer``. ``seeds`` is unused: nothing is drawn at random.
-
-        On the CPU each face goes through by itself, so that it comes out the same in any batch.
-        """
-        if not len(crops):
-            return crops.clone()
-        groups = crops.split(1) if self._device == "cpu" else (crops,)
-        return torch.cat([self._restored(group) for group in groups])
+    def restore(self, faces: Faces) -> Restored:
+        """See ``models.method.Restorer``. Nothing is drawn at random."""
+        return apart_on_cpu(faces, self._device, lambda part: Restored(self._restored(part.crops)))
 
     def _restored(self, crops: torch.Tensor) -> torch.Tensor:
         output = self.enlarged(reduced(crops, self._network.output_side))

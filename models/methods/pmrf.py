@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 from pydantic import Field
 
+from models.batches import apart_on_cpu
 from models.checkpoint import Checkpoint, Device, Dtype
 from models.load import CheckpointMismatch
-from models.method import MethodSpec, Parameters
+from models.method import Faces, MethodSpec, Parameters, Restored
 from models.nets.hdit import IMAGENET_256_SP4, HDiT
 from models.nets.swinir import MULTIPLE, L, SwinIR
 from models.pmrf_checkpoint import FlowNetworks, load_flow
@@ -24,6 +25,7 @@ HUB = Checkpoint(
     url="https://huggingface.co/ohayonguy/PMRF_blind_face_image_restoration/resolve/main/model.safetensors",
     licence=LICENCE,
     commercial=False,
+    role="pmrf",
     tensors={"model.patch_in.proj.weight": (256, 48), "mmse_model.conv_first.1.weight": (180, 192, 3, 3)},
 )
 LIGHTNING = Checkpoint(
@@ -32,11 +34,13 @@ LIGHTNING = Checkpoint(
     licence=LICENCE,
     commercial=False,
     steps="download it from https://drive.google.com/drive/folders/1dfjZATcQ451uhvFH42tKnfMNHRkL6N_A in a browser",
+    role="pmrf",
     tensors={
         "state_dict.model.patch_in.proj.weight": (256, 48),
         "state_dict.mmse_model.conv_first.1.weight": (180, 192, 3, 3),
     },
 )
+KEEPS = ("posterior-mean", "departure")
 FORMS = (HUB, LIGHTNING)  # of the same model; one is enough
 ARGUMENTS: Mapping[str, object] = {
     "stage": "flow",
@@ -67,8 +71,8 @@ class PmrfParameters(Parameters):
 class Pmrf:
     """The two networks and the way from one to the other.
 
-    On the CPU it takes face by face, because the kernels that torch picks depend on the batch (see
-    ``docs/decisions/0010``); elsewhere the batch as a whole.
+    What the flow adds to the posterior mean is invention: each face's figure ``departure`` says how much, the root
+    mean square of its difference to the mean in levels of 255.
     """
 
     def __init__(self, networks: FlowNetworks, parameters: PmrfParameters, device: Device, dtype: Dtype) -> None:
@@ -79,13 +83,17 @@ class Pmrf:
         self._parameters = parameters
         self._device: Device = device
 
-    def restore(self, crops: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
+    def restore(self, faces: Faces) -> Restored:
         """See ``models.method.Restorer``."""
-        if not len(crops):
-            return crops.clone()
-        size = 1 if self._device == "cpu" else len(crops)
-        batches = zip(crops.split(size), noise_of(crops, seeds).split(size), strict=True)
-        return torch.cat([self.sample(self.posterior_mean(faces), drawn) for faces, drawn in batches])
+        return apart_on_cpu(faces, self._device, self._restored)
+
+    def _restored(self, faces: Faces) -> Restored:
+        mean = self.posterior_mean(faces.crops)
+        restored = self.sample(mean, noise_of(faces.crops, faces.seeds))
+        departure = (restored - mean).abs()
+        kept = {"posterior-mean": mean, "departure": departure}
+        figures = [{"departure": value} for value in rms(departure).tolist()]
+        return Restored(restored, figures, {name: kept[name] for name in KEEPS if name in faces.keep})
 
     def posterior_mean(self, crops: torch.Tensor) -> torch.Tensor:
         """The regressor's estimate (B, 3, S, S) for ``crops``, float32 RGB in [0, 1], clipped to that range."""
@@ -100,6 +108,11 @@ class Pmrf:
 
     def _velocity(self, state: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         return self._flow(state, times).float()
+
+
+def rms(departure: torch.Tensor) -> torch.Tensor:
+    """The root mean square of each face's ``departure`` (B, 3, S, S), in levels of 255: (B,)."""
+    return departure.square().flatten(1).mean(1).sqrt() * 255
 
 
 def noise_of(crops: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
@@ -126,6 +139,7 @@ METHOD = MethodSpec(
     commercial=False,
     template="ffhq",
     parameters=PmrfParameters,
-    checkpoints=(HUB,),
+    checkpoints=FORMS,
     build=_build,
+    keeps=KEEPS,
 )

@@ -12,8 +12,8 @@ from pipeline.job import Job, make_job
 from pipeline.ledger import Retry
 from pipeline.record import Outcome
 from pipeline.work import Trial
+from stages.needed import needed
 from stages.photo import FaultClass, Status
-from stages.recipe import checkpoints
 
 NO_OPTIONS = JobOptions()
 
@@ -63,7 +63,7 @@ def plan(source: str, sink: str, *, options: JobOptions = NO_OPTIONS) -> Exit:
 def weights(config: Config) -> list[str]:
     """Each weights file that the job needs, found or missing."""
     store = WeightStore.from_environment(Storage(config.storage), config.weights)
-    found = {file.name: store.find(file) for file in checkpoints(config)}
+    found = {file.name: store.find(file) for file in needed(config, store)}
     return [f"weights  {name} {path or 'missing'}" for name, path in found.items()] or ["weights  none needed"]
 
 

@@ -77,13 +77,15 @@ def methods(*, commercial: Annotated[bool, Parameter(negative=())] = False, conf
     """
     from infra.weights import WeightStore
     from models.method import all_methods
+    from stages.needed import alternatives
 
     settings = load(config)
     store = WeightStore.from_environment(Storage(settings.storage), settings.weights)
     for spec in all_methods().values():
         if commercial and spec.commercial is not True:
             continue
-        missing = [file.name for file in spec.checkpoints if store.find(file) is None]
+        lacking = [forms for forms in alternatives(spec.checkpoints) if all(store.find(form) is None for form in forms)]
+        missing = [" or ".join(form.name for form in forms) for forms in lacking]
         state = f"missing: {', '.join(missing)}" if missing else "here" if spec.checkpoints else "none needed"
         print(f"{spec.name}: {spec.summary}")
         print(f"  paper       {spec.paper}")

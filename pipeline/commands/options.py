@@ -55,9 +55,9 @@ class JobOptions:
     unchanged: Annotated[
         Literal["skip", "copy"] | None, Parameter(group=SINK, help="photos without a changed face")
     ] = None
-    keep: Annotated[list[Literal["crops"]], Parameter(group=SINK, negative=(), help="store crops and matrices")] = (
-        field(default_factory=list[Literal["crops"]])
-    )
+    keep: Annotated[
+        list[str], Parameter(group=SINK, negative=(), help="store crops, or what a method has to show, with commas")
+    ] = field(default_factory=list[str])
     new_recipe: Annotated[bool, Parameter(group=SINK, negative=(), help="work into recipes/HASH/ of the sink")] = False
     max_failed: Annotated[str | None, Parameter(help='stop when more failed: "5%" or a number')] = None
     fetch: Annotated[bool, Parameter(negative=(), help="download missing weights first")] = False
@@ -85,7 +85,7 @@ class JobOptions:
             "read.exclude": self.exclude or None,
             "read.root": self.root,
             "write.unchanged": self.unchanged,
-            "write.keep": self.keep or None,
+            "write.keep": [name for given in self.keep for name in given.split(",")] or None,
             "run.max_failed": self.max_failed,
         }
         return {key: value for key, value in given.items() if value is not None}

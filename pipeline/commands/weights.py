@@ -15,7 +15,7 @@ from models.checkpoint_file import CheckpointUnreadable, recognise
 from models.detector import all_detectors
 from models.method import all_methods
 from pipeline.exits import OK, OPERATOR, Exit
-from stages.recipe import checkpoints
+from stages.needed import needed
 
 app = App(name="weights", help="List, fetch, add and verify the published weights files.")
 
@@ -83,8 +83,8 @@ def fetch(
     unknown = sorted(set(names) - set(files))
     if unknown:
         raise WeightsError(f"there is no weights file {unknown[0]}", f"known: {', '.join(files)}")
-    needed = [file for file in files.values() if file.url] if all_ else checkpoints(settings)
-    for file in [files[name] for name in names] or needed:
+    wanted = [file for file in files.values() if file.url] if all_ else needed(settings, store)
+    for file in [files[name] for name in names] or wanted:
         print(f"{file.name}: {store.fetch(file)}")
     return OK
 

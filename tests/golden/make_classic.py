@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.method import Faces
 from models.methods.classic import Classic, ClassicParameters
 
 SIDE = 64
@@ -55,9 +56,9 @@ def as_array(restored: torch.Tensor) -> NDArray[np.float16]:
 
 def main() -> None:
     crops = np.stack([damaged(grain=12, blur=0.8), damaged(grain=2, blur=2)])
-    restored = Classic(ClassicParameters(size=SIDE)).restore(as_tensor(crops), [0, 0])
+    restored = Classic(ClassicParameters(size=SIDE)).restore(Faces.plain(as_tensor(crops), [0, 0])).faces
     large = enlarged(crops[0])
-    coarse = Classic(ClassicParameters(size=4 * SIDE)).restore(as_tensor(large[None]), [0])
+    coarse = Classic(ClassicParameters(size=4 * SIDE)).restore(Faces.plain(as_tensor(large[None]), [0])).faces
     seen = as_array(coarse)[0, ::4, ::4]
     np.savez_compressed(FILE, input=crops, output=as_array(restored), enlarged=seen)
 

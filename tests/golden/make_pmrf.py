@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.method import Faces
 from models.methods.pmrf import Pmrf, PmrfParameters
 from models.nets.hdit import HDiT, HDiTShape
 from models.nets.swinir import SwinIR, SwinIRShape
@@ -70,7 +71,7 @@ def outputs(networks: FlowNetworks) -> dict[str, NDArray[np.float32]]:
     found = {
         "velocity": velocity,
         "mean": method.posterior_mean(crops()),
-        "restored": method.restore(crops(), [FACE_SEED]),
+        "restored": method.restore(Faces.plain(crops(), [FACE_SEED])).faces,
     }
     return {name: value[0, :, ::STRIDE, ::STRIDE].numpy() for name, value in found.items()}
 

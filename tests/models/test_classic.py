@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from skimage import data
 
+from models.method import Faces
 from models.methods.classic import Classic, ClassicParameters, grain_of, view_sides
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "classic.npz"
@@ -32,7 +33,7 @@ def damaged(face: Pixels, blur: float, grain: float, quality: int) -> Pixels:
 
 def restore(face: Pixels, parameters: ClassicParameters | None = None) -> NDArray[np.float32]:
     tensor = torch.from_numpy(face.astype(np.float32) / 255).permute(2, 0, 1)[None]
-    restored = Classic(parameters or ClassicParameters(size=face.shape[0])).restore(tensor, [0])
+    restored = Classic(parameters or ClassicParameters(size=face.shape[0])).restore(Faces.plain(tensor, [0])).faces
     return restored[0].permute(1, 2, 0).numpy()
 
 
@@ -96,7 +97,7 @@ def test_a_clean_enlarged_face_is_hardly_touched(face: Pixels, scale: float) -> 
 def test_a_face_comes_out_the_same_in_any_batch_and_order(face: Pixels) -> None:
     crops = [enlarged(damaged(face, 1, grain, 80), scale) for grain, scale in [(5, 2), (12, 3.2), (8, 5)]]
     batch = torch.from_numpy(np.stack(crops).astype(np.float32) / 255).permute(0, 3, 1, 2)
-    together = Classic(ClassicParameters()).restore(batch.flip(0), [0, 1, 2]).flip(0)
+    together = Classic(ClassicParameters()).restore(Faces.plain(batch.flip(0), [0, 1, 2])).faces.flip(0)
     for crop, restored in zip(crops, together, strict=True):
         np.testing.assert_array_equal(restore(crop), restored.permute(1, 2, 0).numpy())
 
@@ -130,7 +131,12 @@ def test_strengths_outside_their_range_are_refused(name: str) -> None:
 
 
 def test_an_empty_batch_gives_an_empty_batch() -> None:
-    assert Classic(ClassicParameters()).restore(torch.zeros(0, 3, 64, 64), []).shape == (0, 3, 64, 64)
+    assert Classic(ClassicParameters()).restore(Faces.plain(torch.zeros(0, 3, 64, 64), [])).faces.shape == (
+        0,
+        3,
+        64,
+        64,
+    )
 
 
 def test_the_golden_crops_come_out_as_recorded() -> None:

@@ -17,7 +17,7 @@ from torch.nn import functional
 from models.checkpoint import Dtype
 from models.checkpoint_file import CheckpointUnreadable, recognise, tensor_shapes
 from models.load import CheckpointMismatch, Tensors
-from models.method import Restorer
+from models.method import Faces, Restorer
 from models.methods.elsface import METHOD, WEIGHTS, ELSFaceRestorer, load_network, reduced
 from models.nets.elsface import ELSFace, Factor, TrunkSizes
 from models.training.elsface import learning_rate, optimiser, pair, step
@@ -141,7 +141,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
 def test_shape_type_and_range_stay_and_the_crops_are_not_touched(restorer: Restorer) -> None:
     crops = noisy(1, 160)
     before = crops.clone()
-    restored = restorer.restore(crops, [1])
+    restored = restorer.restore(Faces.plain(crops, [1])).faces
     assert restored.shape == crops.shape
     assert restored.dtype == torch.float32
     assert restored.min() >= 0
@@ -155,15 +155,15 @@ def test_a_face_has_the_same_bytes_in_any_batch() -> None:
     torch.manual_seed(3)
     restorer = ELSFaceRestorer(ELSFace(4, TrunkSizes(enhancements=1, enhancement_depth=1)).eval(), "cpu", "float32")
     crops, seeds = noisy(8, 128), list(range(8))
-    together = restorer.restore(crops, seeds)
+    together = restorer.restore(Faces.plain(crops, seeds)).faces
     for order in ([5], [7, 0]):
-        apart = restorer.restore(crops[order], [seeds[index] for index in order])
+        apart = restorer.restore(Faces.plain(crops[order], [seeds[index] for index in order])).faces
         assert torch.equal(apart, together[order])
     assert not torch.equal(together[0], together[1])
 
 
 def test_no_faces_give_none(restorer: Restorer) -> None:
-    assert restorer.restore(noisy(1, 128)[:0], []).shape == (0, 3, 128, 128)
+    assert restorer.restore(Faces.plain(noisy(1, 128)[:0], [])).faces.shape == (0, 3, 128, 128)
 
 
 class Enlarge(nn.Module):
@@ -184,7 +184,7 @@ class Enlarge(nn.Module):
 
 
 def through(network: Enlarge, crops: torch.Tensor, dtype: Dtype = "float32") -> torch.Tensor:
-    return ELSFaceRestorer(cast("ELSFace", network), "cpu", dtype).restore(crops, [0] * len(crops))
+    return ELSFaceRestorer(cast("ELSFace", network), "cpu", dtype).restore(Faces.plain(crops, [0] * len(crops))).faces
 
 
 @pytest.mark.parametrize("side", [32, 64, 128, 256, 512])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models import methods
-from models.method import MethodSpec, Restorer, all_methods
+from models.method import Faces, MethodSpec, Restorer, all_methods
 
 FOLDER = Path(methods.__path__[0])
 SIDE = 64
@@ -49,7 +49,7 @@ def test_a_method_says_where_it_comes_from(spec: MethodSpec) -> None:
 @pytest.mark.parametrize("spec", WITHOUT_WEIGHTS, ids=identity)
 def test_shape_type_and_range_stay(spec: MethodSpec, faces: torch.Tensor) -> None:
     before = faces.clone()
-    restored = build(spec).restore(faces, [1, 2, 3, 4])
+    restored = build(spec).restore(Faces.plain(faces, [1, 2, 3, 4])).faces
     assert restored.shape == faces.shape
     assert restored.dtype == torch.float32
     assert restored.min() >= 0
@@ -61,6 +61,6 @@ def test_shape_type_and_range_stay(spec: MethodSpec, faces: torch.Tensor) -> Non
 @pytest.mark.parametrize("order", [[0], [3, 2, 1, 0], [2, 0], [1, 1, 3]])
 def test_a_face_has_the_same_bytes_in_any_batch(spec: MethodSpec, faces: torch.Tensor, order: list[int]) -> None:
     seeds = [11, 12, 13, 14]
-    together = build(spec).restore(faces, seeds)
-    apart = build(spec).restore(faces[order], [seeds[index] for index in order])
+    together = build(spec).restore(Faces.plain(faces, seeds)).faces
+    apart = build(spec).restore(Faces.plain(faces[order], [seeds[index] for index in order])).faces
     assert torch.equal(apart, together[order])

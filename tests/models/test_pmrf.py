@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from models.checkpoint_file import CheckpointUnreadable, recognise, tensor_shapes
 from models.load import CheckpointMismatch, Tensors
+from models.method import Faces
 from models.methods.pmrf import ARGUMENTS, FORMS, HUB, LIGHTNING, METHOD, Pmrf, PmrfParameters, noise_of
 from models.nets.hdit import IMAGENET_256_SP4, HDiT
 from models.nets.swinir import L as LARGE
@@ -77,28 +78,33 @@ def test_networks_and_chain_compute_the_recorded_outputs() -> None:
 @pytest.mark.parametrize("order", [[0], [7], [3, 2, 1, 0], [5, 5, 1], [1, 2, 3, 4, 5, 6, 7, 0]])
 def test_a_face_has_the_same_bytes_in_any_batch(order: list[int]) -> None:
     crops, seeds = faces(8), list(range(100, 108))
-    together = method().restore(crops, seeds)
-    apart = method().restore(crops[order], [seeds[index] for index in order])
+    together = method().restore(Faces.plain(crops, seeds)).faces
+    apart = method().restore(Faces.plain(crops[order], [seeds[index] for index in order])).faces
     assert torch.equal(apart, together[order])
 
 
 def test_shape_type_and_range_stay_and_crops_are_not_written_to() -> None:
     crops = faces(2)
     before = crops.clone()
-    restored = method().restore(crops, [1, 2])
+    restored = method().restore(Faces.plain(crops, [1, 2])).faces
     assert restored.shape == crops.shape
     assert restored.dtype == torch.float32
     assert restored.min() >= 0
     assert restored.max() <= 1
     assert torch.equal(crops, before)
-    assert method().restore(crops[:0], []).shape == (0, 3, SIDE, SIDE)
+    assert method().restore(Faces.plain(crops[:0], [])).faces.shape == (0, 3, SIDE, SIDE)
 
 
 def test_the_seed_decides_the_noise_and_sigma_its_strength() -> None:
     crops = faces(1)
-    assert torch.equal(method().restore(crops, [5]), method().restore(crops, [5]))
-    assert not torch.equal(method().restore(crops, [5]), method().restore(crops, [6]))
-    assert torch.equal(method(sigma_s=0).restore(crops, [5]), method(sigma_s=0).restore(crops, [6]))
+    assert torch.equal(method().restore(Faces.plain(crops, [5])).faces, method().restore(Faces.plain(crops, [5])).faces)
+    assert not torch.equal(
+        method().restore(Faces.plain(crops, [5])).faces, method().restore(Faces.plain(crops, [6])).faces
+    )
+    assert torch.equal(
+        method(sigma_s=0).restore(Faces.plain(crops, [5])).faces,
+        method(sigma_s=0).restore(Faces.plain(crops, [6])).faces,
+    )
 
 
 def test_noise_is_standard_normal_for_the_largest_seed_too() -> None:
@@ -113,21 +119,31 @@ def test_the_posterior_mean_is_clipped_and_the_start_of_every_sample() -> None:
     assert mean.min() >= 0
     assert mean.max() <= 1
     sampled = pmrf.sample(mean, noise_of(crops, [5]))
-    assert torch.equal(sampled, pmrf.restore(crops, [5]))
+    assert torch.equal(sampled, pmrf.restore(Faces.plain(crops, [5])).faces)
+
+
+def test_the_departure_from_the_posterior_mean_is_told_and_shown_on_request() -> None:
+    pmrf, crops = method(), faces(2)
+    plain = pmrf.restore(Faces.plain(crops, [5, 6]))
+    assert plain.kept == {}
+    told = pmrf.restore(Faces.plain(crops, [5, 6], frozenset({"posterior-mean", "departure"})))
+    assert torch.equal(told.kept["departure"], (told.faces - told.kept["posterior-mean"]).abs())
+    squares = told.kept["departure"].square().mean((1, 2, 3))
+    assert [face["departure"] for face in plain.figures] == pytest.approx((255 * squares.sqrt()).tolist())
 
 
 def test_a_face_of_which_nothing_finite_comes_is_not_hidden() -> None:
     crops = faces(1)
     crops[0, 0, 0, 0] = torch.nan
-    assert not torch.isfinite(method().restore(crops, [1])).all()
+    assert not torch.isfinite(method().restore(Faces.plain(crops, [1])).faces).all()
 
 
 def test_in_bfloat16_a_face_comes_near() -> None:
     crops = faces(1)
     lower = Pmrf(small_networks(), PmrfParameters(size=SIDE, steps=2), "cpu", "bfloat16")
-    found = lower.restore(crops, [5])
+    found = lower.restore(Faces.plain(crops, [5])).faces
     assert found.dtype == torch.float32
-    assert (found - method().restore(crops, [5])).abs().mean() < 0.02
+    assert (found - method().restore(Faces.plain(crops, [5])).faces).abs().mean() < 0.02
 
 
 def test_defaults_are_the_papers() -> None:
@@ -276,6 +292,6 @@ def test_the_method_works_from_each_form_of_its_weights(tmp_path: Path) -> None:
         assert recognise(path, FORMS) is form
         assert form.tensors.items() <= tensor_shapes(path).items()
         built = METHOD.build({form.name: path}, PmrfParameters(size=SIDE, steps=2), "cpu", "float32")
-        restored.append(built.restore(faces(1), [5]))
+        restored.append(built.restore(Faces.plain(faces(1), [5])).faces)
     assert torch.equal(restored[0], restored[1])
     assert torch.isfinite(restored[0]).all()

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from models.load import Tensors, fill, renamed
 from models.losses.sharp import elsface_loss, sharp_loss, sharpened
+from models.method import Faces
 from models.methods.elsface import RENAMES, ELSFaceRestorer, factor_of, reduced
 from models.nets.elsface import ELSFace
 from models.training.elsface import optimiser, pair, step
@@ -110,7 +111,7 @@ def check_restoring(case: Case) -> None:
     output = restorer.enlarged(small)
     assert case.relative_error("sr", output.numpy()) < RESULT
     check_levels(case, output[0].permute(1, 2, 0).numpy() * np.float32(255))
-    restored = restorer.restore(rgb, [1])[0].permute(1, 2, 0).numpy()[..., ::-1]
+    restored = restorer.restore(Faces.plain(rgb, [1])).faces[0].permute(1, 2, 0).numpy()[..., ::-1]
     check_levels(case, np.ascontiguousarray(restored) * np.float32(255))
     error = np.sqrt(np.mean((output[0].permute(1, 2, 0).numpy().astype(np.float64) * 255 - image) ** 2))
     assert abs(20 * np.log10(255 / error) - case.outputs["psnr"]) < 1e-4

@@ -11,7 +11,7 @@ from pipeline.manifest import SCHEMA
 from stages.photo import Face, FaceStatus, Fault, FaultClass, Output, Photo, Source, Status
 
 RNG = np.random.default_rng(9)
-COLUMNS = Columns({"a": 8, "b": 16})
+COLUMNS = Columns({"a": 8, "b": 16}, ["mean", "wide"])
 SOURCE = Source(
     "s3://bucket/x/1.jpg",
     "x/1.jpg",
@@ -48,6 +48,8 @@ def face(index: int, method: str | None, status: FaceStatus, size: int = 8, mask
         crop=pixels[0] if has_crop else None,
         restored=pixels[1] if status is FaceStatus.RESTORED else None,
         mask=pixels[1, ..., 0] if masked and status is FaceStatus.RESTORED else None,
+        figures={"departure": 2.5} if masked else {},
+        kept={"wide": pixels[0, :4]} if masked and status is FaceStatus.RESTORED else {},
     )
 
 
@@ -87,7 +89,11 @@ def assert_same(left: Photo, right: Photo) -> None:
     assert len(left.faces) == len(right.faces)
     for one, other in zip(left.faces, right.faces, strict=True):
         for field in fields(Face):
-            np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name), err_msg=field.name)
+            if field.name != "kept":
+                np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name), err_msg=field.name)
+        assert one.kept.keys() == other.kept.keys()
+        for name, picture in one.kept.items():
+            np.testing.assert_array_equal(picture, other.kept[name])
 
 
 @pytest.mark.parametrize("photos", [PHOTOS, PHOTOS[:1], PHOTOS[1:2], PHOTOS[3:4], [PHOTOS[3]] * 3, []])

@@ -1,11 +1,13 @@
 """The recipe: all that can change a pixel, and nothing else."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from infra.config import Config
 from infra.errors import ConfigError
+from models.method import all_methods
 from stages.recipe import Recipe, checkpoints, differences, resolve
 
 
@@ -101,6 +103,9 @@ def test_an_aligned_job_needs_no_detector() -> None:
         ({"detect": {"detector": "haar"}}, "there is no detector haar"),
         ({"methods": {"classic": {"method": "classic", "parameters": {"sise": 3}}}}, "methods.classic.parameters.sise"),
         ({"leave": {"good": {"beauty": {"above": 1}}}}, "there is no quality measure beauty"),
+        ({"write": {"keep": ["departure"]}}, "there is no departure to keep"),
+        ({"rules": [{"name": "r", "use": "classic", "parameters": {"size": 64}}]}, "rules.r.parameters.size"),
+        ({"rules": [{"name": "r", "use": "leave", "parameters": {"size": 64}}]}, "rules.r: parameters need a method"),
     ],
 )
 def test_what_does_not_exist_is_refused_by_name(settings: dict[str, Any], message: str) -> None:
@@ -111,3 +116,15 @@ def test_what_does_not_exist_is_refused_by_name(settings: dict[str, Any], messag
 def test_differences_name_the_keys() -> None:
     old, new = recipe().model_dump(mode="json"), recipe(detect={"score": 0.7}).model_dump(mode="json")
     assert differences(old, new) == ["detect.score: 0.8 -> 0.7"]
+
+
+def test_parameters_of_a_rule_must_be_ones_that_the_method_takes_face_by_face(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = replace(all_methods()["classic"], per_face=frozenset({"denoise"}))
+    monkeypatch.setitem(all_methods(), "classic", spec)
+    rule = {"name": "r", "use": "classic", "parameters": {"denoise": 0.25}}
+    assert recipe(rules=[rule]).hash != recipe(rules=[rule | {"parameters": {"denoise": 0.5}}]).hash
+    for wrong, message in (({"denoise": 7}, "rules.r.parameters.denoise"), ({"deblur": 0.1}, "not for single faces")):
+        with pytest.raises(ConfigError, match=message):
+            recipe(rules=[rule | {"parameters": wrong}])
+    with pytest.raises(ConfigError, match=r"rules\.r: parameters need"):
+        recipe(rules=[rule, rule])

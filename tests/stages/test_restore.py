@@ -1,12 +1,12 @@
 """Restore: one method, the faces of many photos in micro-batches."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from models.method import Faces, Restored
 from models.parser import Parser
 from stages.photo import Face, FaceStatus, Photo, Source, Status
 from stages.restore import Restore
@@ -20,15 +20,15 @@ class Brighter:
     def __init__(self) -> None:
         self.batches: list[int] = []
 
-    def restore(self, crops: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
-        self.batches.append(len(crops))
-        return crops + torch.tensor([seed % 10 / 255 for seed in seeds]).view(-1, 1, 1, 1)
+    def restore(self, faces: Faces) -> Restored:
+        self.batches.append(len(faces))
+        return Restored(faces.crops + torch.tensor([seed % 10 / 255 for seed in faces.seeds]).view(-1, 1, 1, 1))
 
 
 class Broken:
-    def restore(self, crops: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
-        bad = torch.tensor([seed % 2 == 1 for seed in seeds]).view(-1, 1, 1, 1)
-        return torch.where(bad, torch.nan, crops)
+    def restore(self, faces: Faces) -> Restored:
+        bad = torch.tensor([seed % 2 == 1 for seed in faces.seeds]).view(-1, 1, 1, 1)
+        return Restored(torch.where(bad, torch.nan, faces.crops))
 
 
 def photo(*seeds: int, method: str = "m") -> Photo:
@@ -83,8 +83,8 @@ def test_faces_of_other_methods_and_ended_photos_are_left_alone() -> None:
 
 def test_a_network_of_the_wrong_shape_is_our_bug() -> None:
     class Wrong:
-        def restore(self, crops: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
-            return crops[:, :1]
+        def restore(self, faces: Faces) -> Restored:
+            return Restored(faces.crops[:, :1])
 
     with pytest.raises(RuntimeError, match="m returned"):
         Restore("m", Wrong(), 8)([photo(1)])
@@ -115,3 +115,47 @@ def test_with_a_parser_each_restored_face_gets_its_mask_and_a_failed_one_none() 
     assert masked.mask[middle, middle // 2] > 200
     assert masked.mask[middle, middle + middle // 2] < 50
     assert failed.mask is None
+
+
+class Talking:
+    """Says of each face what it was given, and keeps what it was asked for."""
+
+    def __init__(self) -> None:
+        self.seen: list[Faces] = []
+
+    def restore(self, faces: Faces) -> Restored:
+        self.seen.append(faces)
+        means = faces.crops.flatten(1).mean(1).tolist()
+        kept = dict.fromkeys(faces.keep, faces.crops[:, :, ::2, ::2])
+        return Restored(faces.crops, [{"mean": mean} for mean in means], kept)
+
+
+def test_a_method_is_told_landmarks_in_the_crop_the_measures_and_the_settings_of_the_rule() -> None:
+    network, landmarks = Talking(), np.arange(10.0).reshape(5, 2)
+    known, unknown = photo(1), photo(2)
+    found = replace(
+        known.faces[0], landmarks=landmarks, matrix=np.array([[2, 0, 1], [0, 2, -1.0]]), rule="r", before={"noise": 3.0}
+    )
+    Restore("m", network, 8, settings={"r": {"tau": 3}})([replace(known, faces=(found,)), unknown])
+    np.testing.assert_allclose(network.seen[0].landmarks[0], landmarks * 2 + [1, -1])
+    assert network.seen[0].landmarks[1].isnan().all()
+    assert network.seen[0].settings == [{"tau": 3}, {}]
+    assert network.seen[0].measures[0] == {"noise": 3.0}
+
+
+def test_figures_and_middle_results_stay_with_their_faces() -> None:
+    done = Restore("m", Talking(), 2, keep=frozenset({"half"}))([photo(1, 2, 3)])[0]
+    for face in done.faces:
+        assert face.crop is not None
+        assert face.figures["mean"] == pytest.approx(face.crop.mean() / 255, abs=1e-6)
+        np.testing.assert_array_equal(face.kept["half"], face.crop[::2, ::2])
+
+
+def test_a_face_that_failed_has_neither_figures_nor_middle_results() -> None:
+    class Both(Broken):
+        def restore(self, faces: Faces) -> Restored:
+            return replace(super().restore(faces), figures=[{"x": 1.0}] * len(faces), kept={"half": faces.crops})
+
+    failed, restored = Restore("m", Both(), 8, keep=frozenset({"half"}))([photo(1, 2)])[0].faces
+    assert (failed.figures, failed.kept) == ({}, {})
+    assert restored.figures == {"x": 1.0}
