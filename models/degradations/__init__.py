@@ -4,9 +4,11 @@ Every function here makes a ``Degradation`` out of a few figures, which takes an
 [0, 1], and a generator for its random draws, and returns a new image of the same shape, type and range.
 
     chain     compose, sometimes, drawn; Ageing: tone (truth and photo alike) and damage (the photo alone)
-    optics    blur, defocus, resample          what the lens and the scanner lose
-    film      grain                            what the emulsion adds
-    tone      fade, sepia, duotone             what light and time do to the whole print
-    surface   scratches, dust                  what happens to the paper
-    codec     jpeg                             what the file costs
+    optics    blur, stretched_blur, defocus, motion, resample, at_scale    what the lens and the scanner lose
+    film      grain, noise                          what the emulsion and the sensor add
+    tone      fade, gains, sepia, duotone           what light and time do to the whole print
+    surface   scratches, folds, dust, blotches      what happens to the paper
+    press     halftone                              what the printing press leaves
+    codec     jpeg, rounded                         what the file costs
+    archival  all of them together, as photos in archives have them
 """

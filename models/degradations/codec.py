@@ -20,6 +20,15 @@ def jpeg(quality: int) -> Degradation:
     return apply
 
 
+def rounded() -> Degradation:
+    """To 8 bits, as any file that is not JPEG."""
+
+    def apply(image: Image, _rng: np.random.Generator) -> Image:
+        return (to_bytes(image) / 255).astype(np.float32)
+
+    return apply
+
+
 def to_bytes(image: Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     """``image`` in [0, 1] as uint8, rounded."""
     return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)

@@ -27,6 +27,19 @@ def grain(strength: float, size: float = 1.0, colour: float = 0.0) -> Degradatio
     return apply
 
 
+def noise(strength: float, colour: bool = False, size: float = 0.0) -> Degradation:
+    """Normal noise of standard deviation ``strength`` in [0, 1], the same in all channels unless ``colour``.
+
+    ``size`` is the standard deviation of its clumps in pixels; 0 is white noise.
+    """
+
+    def apply(image: Image, rng: np.random.Generator) -> Image:
+        height, width = image.shape[:2]
+        return clipped(image + strength * clumps(height, width, 3 if colour else 1, size, rng))
+
+    return apply
+
+
 def clumps(height: int, width: int, layers: int, size: float, rng: np.random.Generator) -> Image:
     """(height, width, layers) correlated normal noise of mean 0 and standard deviation 1; white where ``size`` is 0."""
     noise = rng.standard_normal((height, width, layers), np.float32)

@@ -46,6 +46,40 @@ def dust(count: int, radius: float = 1.5, opacity: float = 0.8) -> Degradation:
     return apply
 
 
+def folds(count: int, opacity: float = 0.7, width: int = 2) -> Degradation:
+    """``count`` creases right across, mostly level, each a light line with a dark edge; ``width`` in pixels."""
+
+    def apply(image: Image, rng: np.random.Generator) -> Image:
+        for _ in range(count):
+            shape = np.zeros(image.shape[:2], np.uint8)
+            path = crooked_path(image.shape[1], image.shape[0], rng)[:, ::-1].copy()
+            path[:, 0] = np.linspace(0, fixed(image.shape[1], 0)[0], len(path))
+            cv2.polylines(shape, [path], False, 255, width, cv2.LINE_AA, FRACTION_BITS)
+            strength = opacity * rng.uniform(0.5, 1)
+            image = lay_over(image, np.roll(shape, width, axis=0), 0.1, strength / 2)
+            image = lay_over(image, shape, 0.95, strength)
+        return image
+
+    return apply
+
+
+def blotches(count: int, radius: float, opacity: float = 0.4) -> Degradation:
+    """``count`` soft stains of about ``radius`` pixels, light or dark, ``opacity`` in [0, 1]."""
+
+    def apply(image: Image, rng: np.random.Generator) -> Image:
+        height, width = image.shape[:2]
+        for _ in range(count):
+            shape = np.zeros((height, width), np.uint8)
+            centre = fixed(rng.uniform(0, width), rng.uniform(0, height))
+            axes = fixed(*rng.uniform(0.5 * radius, 1.5 * radius, 2))
+            cv2.ellipse(shape, centre, axes, rng.uniform(0, 180), 0, 360, 255, -1, cv2.LINE_AA, FRACTION_BITS)
+            soft = cv2.GaussianBlur(shape, (0, 0), max(radius / 4, 0.5)).astype(np.uint8)
+            image = lay_over(image, soft, shade(rng), opacity * rng.uniform(0.3, 1))
+        return image
+
+    return apply
+
+
 def crooked_path(height: int, width: int, rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
     """(8, 2) points, x then y in 1/16 pixels, of a line across 20 to 100 % of the height."""
     top = rng.uniform(-0.2, 0.7) * height

@@ -20,6 +20,15 @@ def fade(contrast: float, black: float) -> Degradation:
     return apply
 
 
+def gains(red: float, green: float, blue: float, offset: float = 0.0) -> Degradation:
+    """Each channel times its gain, plus ``offset``: dyes that faded unevenly, a lamp's colour."""
+
+    def apply(image: Image, _rng: np.random.Generator) -> Image:
+        return clipped(image * np.array((red, green, blue), np.float32) + np.float32(offset))
+
+    return apply
+
+
 def sepia(amount: float) -> Degradation:
     """Sepia toning, ``amount`` in [0, 1]. The darkest and the lightest tones keep their lightness."""
 

@@ -1,0 +1,1 @@
+"""The trainings: one file each defines ``TRAINING`` (see ``models.training.task``)."""

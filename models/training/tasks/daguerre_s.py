@@ -1,0 +1,126 @@
+"""Training ``daguerre-s``: faces that have grown old, and the same faces before.
+
+L1 and the Sharp Loss of ELSFace, no adversarial loss: with under a thousand sitters a discriminator would teach the
+network to invent features, and an archive wants fidelity.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from safetensors.torch import save_file
+from torch import nn
+
+from models.degradations.archival import Strength, judged, toned, training
+from models.degradations.chain import Image
+from models.losses.sharp import elsface_loss
+from models.nets.daguerre_s import MEDIUM, SMALL, DaguerreS, thumbnail
+from models.nets.elsface_parts import STYLE_SIDE
+from models.training.recipe import TrainRecipe
+from models.training.task import Example, Face, TrainingSpec, Validation
+
+WHOLE_SIDE = 128  # of a whole face that is reduced to a patch's size
+STRENGTHS: tuple[Strength, ...] = ("mild", "medium", "heavy")
+SHOWN = 4  # faces in the picture
+VALIDATION_SEED = 1839
+SIZES = {"medium": MEDIUM, "small": SMALL}
+
+
+class DaguerreSRecipe(TrainRecipe):
+    """``patch`` is the side of what is trained on; of ``whole`` of the examples the face is reduced to 128 pixels
+    first. ``sharp`` weighs the Sharp Loss beside L1.
+    """
+
+    network: Literal["medium", "small"] = "medium"
+    patch: int = Field(default=64, ge=32, multiple_of=16)
+    whole: float = Field(default=0.3, ge=0, le=1)
+    sharp: float = Field(default=0.1, ge=0)
+
+
+class DaguerreSTask:
+    """See ``models.training.task.Task``."""
+
+    def __init__(self, recipe: DaguerreSRecipe) -> None:
+        torch.manual_seed(recipe.seed)
+        self.network = DaguerreS(SIZES[recipe.network])
+        self._recipe = recipe
+
+    def example(self, face: Face, rng: np.random.Generator) -> Example:
+        """Arrays ``given`` and ``wanted`` (3, P, P), ``thumbnail`` (3, 32, 32), RGB in [0, 1]."""
+        image: Image = face.astype(np.float32) / np.float32(255)
+        if rng.random() < 0.5:
+            image = np.ascontiguousarray(image[:, ::-1])
+        if rng.random() < self._recipe.whole:
+            image = cv2.resize(image, (WHOLE_SIDE, WHOLE_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+        side, patch = image.shape[0], self._recipe.patch
+        aged = training(side).apply(image, rng)
+        small = cv2.resize(aged.photo, (STYLE_SIDE, STYLE_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+        x, y = rng.integers(0, (side - patch) // 2 + 1, 2) * 2
+        window = (slice(y, y + patch), slice(x, x + patch))
+        return {"given": planes(aged.photo[window]), "wanted": planes(aged.truth[window]), "thumbnail": planes(small)}
+
+    def loss(self, network: nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        restored = network(batch["given"], batch["thumbnail"]).float()
+        return elsface_loss(restored, batch["wanted"], self._recipe.sharp)
+
+    def validate(self, network: nn.Module, faces: Sequence[Face]) -> Validation:
+        """PSNR before and after in dB at each strength, and for faces without damage; a row of pictures a face."""
+        figures: dict[str, list[float]] = {}
+        rows: list[NDArray[np.uint8]] = []
+        for index, face in enumerate(faces):
+            rng = np.random.default_rng([VALIDATION_SEED, index])
+            truth = toned()(face.astype(np.float32) / np.float32(255), rng)
+            shown = [truth]
+            for strength in STRENGTHS:
+                photo = judged(strength, truth.shape[0])(truth, rng)
+                restored = restore(network, photo)
+                figures.setdefault(f"{strength}.before", []).append(psnr(photo, truth))
+                figures.setdefault(f"{strength}.after", []).append(psnr(restored, truth))
+                shown += [photo, restored]
+            figures.setdefault("clean", []).append(psnr(restore(network, truth), truth))
+            if index < SHOWN:
+                rows.append(np.hstack([np.rint(picture * 255).astype(np.uint8) for picture in shown]))
+        return Validation({name: float(np.mean(values)) for name, values in figures.items()}, np.vstack(rows))
+
+
+@torch.inference_mode()
+def restore(network: nn.Module, photo: Image) -> Image:
+    """One face (S, S, 3) in [0, 1], sides multiples of 16, through the network."""
+    device = next(network.parameters()).device
+    tensor = torch.from_numpy(planes(photo))[None].to(device)
+    restored = network(tensor, thumbnail(tensor))[0].float().clamp(0, 1)
+    return restored.permute(1, 2, 0).cpu().numpy()
+
+
+def planes(image: Image) -> NDArray[np.float32]:
+    return np.ascontiguousarray(image.transpose(2, 0, 1))
+
+
+def psnr(picture: Image, truth: Image) -> float:
+    """In dB, at most 100."""
+    return -10 * math.log10(max(float(((picture - truth) ** 2).mean()), 1e-10))
+
+
+def _build(recipe: TrainRecipe) -> DaguerreSTask:
+    return DaguerreSTask(DaguerreSRecipe.model_validate(recipe.model_dump()))
+
+
+def _export(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """In float16, which halves the file."""
+    halves = {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
+    save_file({name: value.contiguous().cpu() for name, value in halves.items()}, path)
+
+
+TRAINING = TrainingSpec(
+    name="daguerre-s",
+    summary="the small blind restorer, on aged portraits; L1 and Sharp Loss",
+    recipe=DaguerreSRecipe,
+    build=_build,
+    export=_export,
+)

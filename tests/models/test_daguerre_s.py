@@ -1,0 +1,84 @@
+"""Daguerre's own restorer: the network as it is made, and what it is trained on."""
+
+import numpy as np
+import pytest
+import torch
+
+from models.nets.daguerre_s import MEDIUM, SMALL, DaguerreS, thumbnail
+from models.training.tasks.daguerre_s import DaguerreSRecipe, DaguerreSTask
+
+RECIPE = DaguerreSRecipe(steps=40, batch=2, network="small", size=64, patch=32, whole=0, warmup=5, learning_rate=2e-3)
+
+
+def faces(count: int, side: int = 64) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(3)
+    small = torch.rand(count, 3, 6, 6, generator=generator)
+    return torch.nn.functional.interpolate(small, (side, side), mode="bicubic").clamp(0, 1)
+
+
+def levels(count: int) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
+    return list((faces(count).permute(0, 2, 3, 1).numpy() * 255).astype(np.uint8))
+
+
+def test_a_new_network_changes_nothing() -> None:
+    pictures = faces(1)
+    assert torch.equal(DaguerreS(SMALL)(pictures), pictures)
+
+
+@pytest.mark.parametrize(("sizes", "parameters"), [(MEDIUM, 1_748_793), (SMALL, 781_351)])
+def test_the_sizes_are_those_of_the_models_card(sizes: object, parameters: int) -> None:
+    network = DaguerreS(MEDIUM if sizes == MEDIUM else SMALL)
+    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (48, 80), (128, 64)])
+def test_any_sides_that_are_multiples_of_sixteen_do(shape: tuple[int, int]) -> None:
+    assert DaguerreS(SMALL)(torch.rand(2, 3, *shape)).shape == (2, 3, *shape)
+
+
+def test_a_part_of_a_face_is_restored_in_the_style_of_the_whole() -> None:
+    torch.manual_seed(0)
+    network = DaguerreS(SMALL)
+    torch.nn.init.normal_(network.get_parameter("tail.2.weight"), std=0.1)
+    whole = faces(2)
+    part = whole[:, :, :32, :32]
+    own, others = network(part, thumbnail(whole)), network(part, thumbnail(whole.flip(0)))
+    assert (own - others).abs().max() > 1e-4
+
+
+def test_an_example_is_a_patch_its_truth_and_the_thumbnail_of_the_whole() -> None:
+    task = DaguerreSTask(RECIPE)
+    example = task.example(levels(1)[0], np.random.default_rng(1))
+    assert {name: value.shape for name, value in example.items()} == {
+        "given": (3, 32, 32),
+        "wanted": (3, 32, 32),
+        "thumbnail": (3, 32, 32),
+    }
+    assert all(value.dtype == np.float32 and value.min() >= 0 and value.max() <= 1 for value in example.values())
+    again = task.example(levels(1)[0], np.random.default_rng(1))
+    assert all(np.array_equal(example[name], again[name]) for name in example)
+
+
+def test_training_lowers_the_loss_on_what_it_sees() -> None:
+    task = DaguerreSTask(RECIPE)
+    examples = [task.example(face, np.random.default_rng(2)) for face in levels(2)]
+    batch = {name: torch.from_numpy(np.stack([example[name] for example in examples])) for name in examples[0]}
+    optimiser = torch.optim.Adam(task.network.parameters(), 3e-3)
+    losses: list[float] = []
+    for _ in range(15):
+        optimiser.zero_grad()
+        loss = task.loss(task.network, batch)
+        torch.autograd.backward(loss)
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_validation_tells_the_unchanged_network_by_its_figures() -> None:
+    task = DaguerreSTask(RECIPE)
+    validation = task.validate(task.network.eval(), levels(2))
+    for strength in ("mild", "medium", "heavy"):
+        assert validation.figures[f"{strength}.after"] == pytest.approx(validation.figures[f"{strength}.before"])
+    assert validation.figures["mild.before"] > validation.figures["medium.before"] > validation.figures["heavy.before"]
+    assert validation.figures["clean"] == 100
+    assert validation.picture.shape == (2 * 64, 7 * 64, 3)

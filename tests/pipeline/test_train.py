@@ -1,0 +1,112 @@
+"""Training by command: what it leaves behind, and that being killed changes nothing."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from infra.config import Run
+from infra.errors import ConfigError
+from infra.storage import Storage
+from models.training.tasks.daguerre_s import DaguerreSRecipe
+from models.training.trainer import Place
+from pipeline.cli import run
+from pipeline.train import TrainJob, export, steps, train
+from tests.pipeline.conftest import portrait
+
+RECIPE = """
+steps = 4
+batch = 2
+network = "small"
+size = 64
+patch = 32
+whole = 0
+validate_every = 2
+checkpoint_every = 1
+"""
+SETTINGS = DaguerreSRecipe(
+    steps=4, batch=2, network="small", size=64, patch=32, whole=0, validate_every=2, checkpoint_every=1
+)
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    for index in range(12):
+        portrait(64, index).save(folder / f"{index}.png")
+    return folder
+
+
+def job(faces: Path, out: Path) -> TrainJob:
+    return TrainJob("daguerre-s", SETTINGS, Storage(), faces.as_uri(), out.as_uri())
+
+
+def tensors(out: Path) -> dict[str, torch.Tensor]:
+    return load_file(out / "weights.safetensors")
+
+
+def test_a_training_that_dies_goes_on_and_ends_with_the_same_weights(
+    cluster: None, faces: Path, tmp_path: Path
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for _ in steps(job(faces, whole), Place()):
+        pass
+    export(job(faces, whole))
+    first = steps(job(faces, broken), Place())
+    next(first)
+    first.close()  # as a kill after the first checkpoint
+    assert not (broken / "weights.safetensors").exists()
+    train(job(faces, broken), Run())
+    expected, found = tensors(whole), tensors(broken)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_figures_pictures_and_curves_are_left_behind(faces: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert list(steps(job(faces, out), Place())) == [1, 2, 3, 4]
+    assert sorted(path.name for path in (out / "checkpoints").iterdir()) == ["00000003.pt", "00000004.pt"]
+    figures = json.loads((out / "figures" / "00000004.json").read_text())
+    assert {"loss", "medium.before", "medium.after", "clean"} <= figures.keys()
+    assert Image.open(out / "pictures" / "00000004.png").size == (7 * 64, 64)
+    curves = EventAccumulator(str(out / "curves"))
+    curves.Reload()
+    assert [event.step for event in curves.Scalars("loss")] == [1, 2, 3, 4]
+    assert [event.step for event in curves.Scalars("medium/after")] == [2, 4]
+
+
+def test_a_folder_of_another_recipe_is_refused(faces: Path, tmp_path: Path) -> None:
+    one = job(faces, tmp_path / "out")
+    one.folder.open(one.facts())
+    one.folder.open(one.facts())
+    with pytest.raises(ConfigError, match="another recipe"):
+        one.folder.open(one.facts() | {"method": "elsface"})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("steps = 4", "batch: Field required"),
+        (RECIPE + "patches = 3", "patches: Extra inputs"),
+        (RECIPE.replace("batch = 2", "batch = 0"), "batch: Input should be greater than 0"),
+    ],
+)
+def test_a_wrong_recipe_is_one_line(
+    text: str, said: str, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "recipe.toml").write_text(text)
+    code = run(
+        ["train", "daguerre-s", str(tmp_path / "out"), "--data", str(faces), "--recipe", str(tmp_path / "recipe.toml")]
+    )
+    assert code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_what_cannot_be_trained_is_named_with_what_can(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "classic", str(tmp_path), "--data", "x", "--recipe", "y.toml"]) == 2
+    assert "there is no training for classic" in capsys.readouterr().err
