@@ -26,7 +26,7 @@ from stages.compat import facexlib
 from stages.geometry import cut, square
 from stages.paste import blend, by_difference, by_replacing, soft_mask
 from stages.photo import Matrix, Pixels
-from stages.picture import Edit, Page, Samples, Window, Written, Xmp
+from stages.picture import Page, Samples, Window
 
 WIDTH, HEIGHT, SIZE = 4000, 3000, 512
 DEGREES = 10
@@ -35,9 +35,7 @@ SIDES = (200, 500, 1000)
 
 
 class Decoded:
-    """A picture of one page that is in memory already."""
-
-    format = "none"
+    """A raster of one page that is in memory already."""
 
     def __init__(self, photo: Pixels) -> None:
         self.photo = photo
@@ -49,9 +47,6 @@ class Decoded:
     def window(self, page: int, window: Window) -> Samples:
         x0, y0, x1, y1 = window
         return self.photo[y0:y1, x0:x1]
-
-    def write(self, edits: Sequence[Edit], xmp: Xmp) -> Written:
-        raise NotImplementedError("nothing is written here")
 
 
 def ours(photo: Pixels, matrix: Matrix, crop: Pixels, restored: Pixels, mask: Floats, replaces: bool = False) -> Pixels:

@@ -12,29 +12,29 @@ from stages.colour import Colour, Floats
 from stages.enlarged import Enlarged
 from stages.geometry import enlarged
 from stages.photo import Matrix, Pixels
-from stages.picture import Edit, Picture, Samples, Window
+from stages.picture import Edit, Raster, Samples, Window
 
 MOST_PIXELS = 4_000_000  # that are turned into floats at once
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 class Canvas:
-    """One page of ``picture``, with ``edits`` laid over it. Reads what it is asked for, and keeps nothing.
+    """One page of ``raster``, with ``edits`` laid over it. Reads what it is asked for, and keeps nothing.
 
     What a decoder raises becomes the photo's fault here (``PhotoFault``).
     """
 
-    def __init__(self, picture: Picture, page: int = 0, edits: Sequence[Edit] = ()) -> None:
-        self.picture = picture
+    def __init__(self, raster: Raster, page: int = 0, edits: Sequence[Edit] = ()) -> None:
+        self.raster = raster
         self.page = page
-        self.facts = picture.pages[page]
+        self.facts = raster.pages[page]
         self.colour = Colour(self.facts)
         self._edits = [edit for edit in edits if edit.page == page]
 
     @property
     def scale(self) -> int:
         """How many times larger the page is than the photo that the faces were found in."""
-        return self.picture.scale if isinstance(self.picture, Enlarged) else 1
+        return self.raster.scale if isinstance(self.raster, Enlarged) else 1
 
     def matrix(self, matrix: Matrix) -> Matrix:
         """A face's matrix, from the photo to its crop, for this page."""
@@ -51,7 +51,7 @@ class Canvas:
     def samples(self, window: Window) -> Samples:
         """The file's own samples in a window, (h, w, channels), the edits in their places."""
         with decoder_faults():
-            found = self.picture.window(self.page, window)
+            found = self.raster.window(self.page, window)
         touching = [edit for edit in self._edits if overlap(edit.window, window)]
         if not touching:
             return found
@@ -79,7 +79,7 @@ class Canvas:
         Edits are not in it.
         """
         with decoder_faults():
-            found = self.picture.samples(self.page, longest)
+            found = self.raster.samples(self.page, longest)
         factor = longest / max(found.shape[:2])
         if factor < 1:
             size = max(1, round(found.shape[1] * factor)), max(1, round(found.shape[0] * factor))

@@ -32,7 +32,7 @@ class Upscaler(Protocol):
 
 
 class Enlarge:
-    """Photos that have a restored face get an enlarged picture in place of their own."""
+    """Photos that have a restored face get an enlarged raster beside their picture."""
 
     name = "enlarge"
 
@@ -52,7 +52,7 @@ class Enlarge:
         page = photo.picture.pages[0]
         if page.width * page.height * self.scale**2 > self.limits.max_pixels:
             raise PhotoFault(FaultClass.TOO_LARGE, f"{self.scale} times larger it has too many pixels")
-        return replace(photo, picture=Enlarged(photo.picture, self.scale, self.samples(Canvas(photo.picture))))
+        return replace(photo, enlarged=Enlarged(photo.picture, self.scale, self.samples(Canvas(photo.picture))))
 
     def samples(self, canvas: Canvas) -> Samples:
         """The page's samples, enlarged. What a network makes of them is taken as a change of colour, too: a photo

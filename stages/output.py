@@ -97,7 +97,7 @@ def drawn(photo: Photo, picture: Picture, wanted: Wanted, xmp: Xmp) -> Written:
     if not single(picture):
         raise PhotoFault(FaultClass.UNWRITABLE, "a file of several pages cannot get another format")
     codec = codec_for(picture, wanted)
-    drawing, notes = fitted(Canvas(picture, 0, photo.edits), codec)
+    drawing, notes = fitted(Canvas(photo.enlarged or picture, 0, photo.edits), codec)
     exif, old, dpi = metadata(photo)
     packet, note = renewed(xmp, old)
     drawing = replace(drawing, exif=exif, xmp=None if note else packet, dpi=dpi)

@@ -51,12 +51,12 @@ class Paste:
         return each(self.name, photos, self.paste)
 
     def paste(self, photo: Photo) -> Photo:
-        picture = photo.picture
-        if picture is None:
+        raster = photo.raster
+        if raster is None:
             return photo
         pages = sorted({face.page for face in photo.faces if face.status is FaceStatus.RESTORED})
         for page in pages:
-            photo = self.page(photo, Canvas(picture, page))
+            photo = self.page(photo, Canvas(raster, page))
         return photo
 
     def page(self, photo: Photo, canvas: Canvas) -> Photo:
@@ -86,13 +86,13 @@ class Replace:
         return each(self.name, photos, self.replace)
 
     def replace(self, photo: Photo) -> Photo:
-        picture = photo.picture
-        if picture is None:
+        raster = photo.raster
+        if raster is None:
             return photo
         for face in photo.faces:
             if face.crop is None or face.restored is None or face.status is not FaceStatus.RESTORED:
                 continue
-            canvas = Canvas(picture, face.page)
+            canvas = Canvas(raster, face.page)
             change = (face.restored.astype(np.float32) - face.crop) * np.float32(face.strength)
             patch = Patch((0, 0, canvas.width, canvas.height), np.ones((*change.shape[:2], 1), np.float32), change)
             tone = tone_of(canvas.view(TONE_VIEW))

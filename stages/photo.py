@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.picture import Edit, Picture
+from stages.enlarged import Enlarged
+from stages.picture import Edit, Picture, Raster
 
 Pixels = NDArray[np.uint8]
 Matrix = NDArray[np.float64]
@@ -170,8 +171,9 @@ class Output:
 class Photo:
     """One photo from listing to manifest. ``status`` is None while there is still something to do.
 
-    ``data`` is the file, 1-D uint8. ``picture`` is the opened file and ``edits`` what the faces change in it; both live
-    inside one chain of stages and never travel between processes. ``width`` to ``profile`` are those of the first page.
+    ``data`` is the file, 1-D uint8. ``picture`` is the opened file, ``enlarged`` its page at the size of a larger
+    result, and ``edits`` what the faces change in ``raster``; all three live inside one chain of stages and never
+    travel between processes. ``width`` to ``profile`` are those of the first page.
     """
 
     source: Source
@@ -197,12 +199,18 @@ class Photo:
     output: Output | None = None
     seconds: dict[str, float] = field(default_factory=dict[str, float])
     picture: Picture | None = None
+    enlarged: Enlarged | None = None
     edits: tuple[Edit, ...] = ()
 
     @property
     def open(self) -> bool:
         """Whether later stages still have something to do."""
         return self.status is None and not self.renewed
+
+    @property
+    def raster(self) -> Raster | None:
+        """The pages that the faces are pasted into: enlarged ones, or else the file's."""
+        return self.enlarged or self.picture
 
     def failed(self, fault: Fault) -> "Photo":
         """This photo, ended by ``fault``; skipped if the fault's class is one that was never to be worked on."""

@@ -74,10 +74,9 @@ class Written:
     note: str = ""
 
 
-class Picture(Protocol):
-    """An opened file. Its methods raise ``PhotoFault`` for what is wrong with the file."""
+class Raster(Protocol):
+    """Pages of samples that can be looked at, from a file or from memory."""
 
-    format: str
     pages: Sequence[Page]
 
     def samples(self, page: int, least: int | None = None) -> Samples:
@@ -89,6 +88,12 @@ class Picture(Protocol):
     def window(self, page: int, window: Window) -> Samples:
         """The samples of one window of a page, as they stand in ``samples(page)``; may be a view of them."""
         ...
+
+
+class Picture(Raster, Protocol):
+    """An opened file. Its methods raise ``PhotoFault`` for what is wrong with the file."""
+
+    format: str
 
     def write(self, edits: Sequence[Edit], xmp: Xmp) -> Written:
         """The file with the edits in it and all else as it was: size, depth, channels, orientation tag, profile,

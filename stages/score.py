@@ -7,7 +7,6 @@ from models.quality_measure import measure
 from stages.align import standard_crop
 from stages.canvas import Canvas, rounded
 from stages.colour import floats
-from stages.enlarged import Enlarged
 from stages.geometry import reduced
 from stages.photo import Face, FaceStatus, Photo, Pixels
 from stages.picture import Edit
@@ -30,14 +29,13 @@ class Score:
         return each(self.name, photos, self.score)
 
     def score(self, photo: Photo) -> Photo:
-        if photo.picture is None or not photo.edits:
+        if photo.picture is None or photo.raster is None or not photo.edits:
             return photo
         pages = sorted({edit.page for edit in photo.edits})
-        canvases = {page: Canvas(photo.picture, page, photo.edits) for page in pages}
+        canvases = {page: Canvas(photo.raster, page, photo.edits) for page in pages}
         faces = tuple(self.face(face, canvases) for face in photo.faces)
-        first = Canvas(photo.picture, pages[0])
-        original = photo.picture.original if isinstance(photo.picture, Enlarged) else photo.picture
-        before = Canvas(original, pages[0]).view(VIEW)
+        first = Canvas(photo.raster, pages[0])
+        before = Canvas(photo.picture, pages[0]).view(VIEW)
         longest = max(before.shape[:2])
         after = with_edits(first.view(longest), first, [edit for edit in photo.edits if edit.page == pages[0]])
         return replace(photo, faces=faces, before=measure(before), after=measure(after))

@@ -68,4 +68,4 @@ class Singly:
     def through(self, photo: Photo) -> Photo:
         """One photo through all stages."""
         done = run(self.stages, [photo])[0]
-        return replace(done, picture=None, edits=())
+        return replace(done, picture=None, enlarged=None, edits=())

@@ -98,7 +98,7 @@ def test_a_network_paints_no_colours_into_a_grey_photo() -> None:
     face = Face(0, (0, 0, 9, 9), 1.0, restored=NOISE)
     photo = Photo(Source("f", "f"), picture=Plain(grey), faces=(face,))
     done = Enlarge(2, Limits(10**9, 10**9), Red(2))([photo])[0]
-    assert done.picture is not None
-    samples = done.picture.samples(0)
+    assert done.enlarged is not None
+    samples = done.enlarged.samples(0)
     np.testing.assert_array_equal(samples[..., 0], samples[..., 1])
     np.testing.assert_array_equal(samples[..., 0], samples[..., 2])
