@@ -110,6 +110,8 @@ class Detect:
             if photo.picture is not None:
                 canvas = Canvas(photo.picture, page)
                 found.append(View(index, page, canvas.view(self.longest), canvas.width, canvas.height))
+                if self.together > 1:  # the pictures of a whole batch are open
+                    photo.picture.let_go()
             return photo
 
         work[index] = one(Decode.name, work[index], view)

@@ -95,6 +95,10 @@ class Picture(Raster, Protocol):
 
     format: str
 
+    def let_go(self) -> None:
+        """Give up what is kept of large pages; who asks for samples afterwards has them decoded again."""
+        ...
+
     def write(self, edits: Sequence[Edit], xmp: Xmp) -> Written:
         """The file with the edits in it and all else as it was: size, depth, channels, orientation tag, profile,
         resolution, metadata; the XMP packet alone becomes ``xmp`` of what it was, where the format can hold one.

@@ -15,12 +15,12 @@ from stages.codec import decoder_faults
 from stages.codecs.bmp_header import FILE_HEADER, KNOWN, RLE4, RLE8, Header, header_of, of_24_bits
 from stages.codecs.whole import Kept
 from stages.photo import FaultClass, PhotoFault
-from stages.picture import Codec, Edit, Page, Samples, Window, Written, Xmp
+from stages.picture import Codec, Edit, Page, Samples, Written, Xmp
 
 NOTE = "BMP holds no XMP: the record of the edit is in the manifest alone"
 
 
-class BmpPicture:
+class BmpPicture(Kept):
     """An opened BMP."""
 
     format = "BMP"
@@ -35,15 +35,7 @@ class BmpPicture:
         grey, alpha = header.mode == "L", header.mode == "RGBA"
         passed = "bilevel" if header.bits == 1 else ""
         space = "L" if grey else "RGB"
-        page = Page(header.width, header.height, header.mode, space, alpha, icc=header.icc, passed=passed)
-        self.pages: Sequence[Page] = [page]
-        self._kept = Kept([page], lambda _page, _least: self._decoded())
-
-    def samples(self, page: int, least: int | None = None) -> Samples:
-        return self._kept.samples(page, least)
-
-    def window(self, page: int, window: Window) -> Samples:
-        return self._kept.window(page, window)
+        super().__init__([Page(header.width, header.height, header.mode, space, alpha, icc=header.icc, passed=passed)])
 
     def write(self, edits: Sequence[Edit], xmp: Xmp) -> Written:
         changes = [edit for edit in edits if edit.mask.any()]
@@ -66,13 +58,13 @@ class BmpPicture:
 
     def _converted(self, edits: Sequence[Edit]) -> bytes:
         """A file of 24 bits."""
-        samples = self._kept.edited(0, edits)
+        samples = self.edited(0, edits)
         height, width = samples.shape[:2]
         rows = np.zeros((height, (width * 3 + 3) // 4 * 4), np.uint8)
         rows[:, : width * 3] = (samples if self._header.top_down else samples[::-1])[..., ::-1].reshape(height, -1)
         return of_24_bits(self._data.data, self._header) + rows.tobytes() + (self._header.icc or b"")
 
-    def _decoded(self) -> Samples:
+    def decoded(self, page: int, least: int | None) -> Samples:
         header = self._header
         if header.places:
             return pixels_of(self._data, header)[..., list(header.places)]

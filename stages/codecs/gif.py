@@ -16,13 +16,13 @@ from stages.codecs.gif_blocks import Walk
 from stages.codecs.png_chunks import SIGNATURE, text_chunk
 from stages.codecs.whole import Kept
 from stages.photo import FaultClass, PhotoFault
-from stages.picture import Codec, Drawing, Edit, Page, Samples, Window, Written, Xmp
+from stages.picture import Codec, Drawing, Edit, Page, Samples, Written, Xmp
 from stages.xmp import renewed
 
 HEADER_END = len(SIGNATURE) + 25  # of a PNG
 
 
-class GifPicture:
+class GifPicture(Kept):
     """An opened GIF of one frame."""
 
     format = "GIF"
@@ -36,30 +36,23 @@ class GifPicture:
         if not (facts.width and facts.height):
             raise PhotoFault(FaultClass.CORRUPT, "a picture without pixels")
         page = Page(facts.width, facts.height, "P", "RGB", facts.transparent, icc=facts.icc)
-        self.pages: Sequence[Page] = [page]
-        self._kept = Kept([page], lambda _page, _least: self._decoded())
-
-    def samples(self, page: int, least: int | None = None) -> Samples:
-        return self._kept.samples(page, least)
-
-    def window(self, page: int, window: Window) -> Samples:
-        return self._kept.window(page, window)
+        super().__init__([page])
 
     def write(self, edits: Sequence[Edit], xmp: Xmp) -> Written:
         facts = self._blocks
         packet, note = renewed(xmp, facts.xmp)
-        drawing = Drawing(self._kept.edited(0, edits), "RGB", facts.transparent, facts.icc, xmp=packet)
+        drawing = Drawing(self.edited(0, edits), "RGB", facts.transparent, facts.icc, xmp=packet)
         content = png.create(drawing)
         comments = b"".join(text_chunk(b"Comment", comment) for comment in facts.comments)
         return Written(content[:HEADER_END] + comments + content[HEADER_END:], "converted", "PNG", note)
 
-    def _decoded(self) -> Samples:
-        page = self.pages[0]
+    def decoded(self, page: int, least: int | None) -> Samples:
+        facts = self.pages[page]
         with decoder_faults():
             image = Image.open(io.BytesIO(self._data), formats=["GIF"])
-            if image.size != (page.width, page.height):
+            if image.size != (facts.width, facts.height):
                 raise PhotoFault(FaultClass.CORRUPT, "the frame is larger than its canvas")
-            return np.asarray(image.convert("RGBA" if page.alpha else "RGB"))
+            return np.asarray(image.convert("RGBA" if facts.alpha else "RGB"))
 
 
 CODEC = Codec("GIF", (".gif",), lambda head: head[:6] in {b"GIF87a", b"GIF89a"}, GifPicture, becomes="PNG")

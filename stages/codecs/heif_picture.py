@@ -64,7 +64,7 @@ class Tiles:
         return x * self.width, y * self.height, (x + 1) * self.width, (y + 1) * self.height
 
 
-class HeifPicture:
+class HeifPicture(Kept):
     """An opened AVIF or HEIC with one picture."""
 
     def __init__(self, data: NDArray[np.uint8], engine: Engine) -> None:
@@ -75,14 +75,7 @@ class HeifPicture:
             self._meta = meta_of(self._data)
             self._tiles = tiles_of(self._data, self._meta, engine)
             page, self._subsampling = described(self._meta, self._tiles, engine)
-        self.pages: Sequence[Page] = [page]
-        self._kept = Kept([page], lambda _page, _least: self._decoded())
-
-    def samples(self, page: int, least: int | None = None) -> Samples:
-        return self._kept.samples(page, least)
-
-    def window(self, page: int, window: Window) -> Samples:
-        return self._kept.window(page, window)
+        super().__init__([page])
 
     def write(self, edits: Sequence[Edit], xmp: Xmp) -> Written:
         changes = [edit for edit in edits if edit.mask.any()]
@@ -102,7 +95,7 @@ class HeifPicture:
     def _edited(self, edits: Sequence[Edit]) -> Samples:
         """All colours in stored orientation."""
         page = self.pages[0]
-        samples = upright(self._kept.edited(0, edits), {6: 8, 8: 6}.get(page.orientation, page.orientation))
+        samples = upright(self.edited(0, edits), {6: 8, 8: 6}.get(page.orientation, page.orientation))
         return samples[..., : page.channels - page.alpha]
 
     def _touched(self, edits: Sequence[Edit]) -> list[int]:
@@ -151,16 +144,16 @@ class HeifPicture:
         ]
         return Coded(item, new.content(content, new.primary), properties, frozenset(replaced))
 
-    def _decoded(self) -> Samples:
-        page = self.pages[0]
+    def decoded(self, page: int, least: int | None) -> Samples:
+        facts = self.pages[page]
         with decoder_faults():
-            samples = self._engine.decode(self._data, page)
-        width, height = stored_size(page.width, page.height, page.orientation)
+            samples = self._engine.decode(self._data, facts)
+        width, height = stored_size(facts.width, facts.height, facts.orientation)
         if samples.shape[:2] != (height, width):
             raise PhotoFault(FaultClass.CORRUPT, "the picture is not as large as its header says")
-        if page.space == "L" and samples.shape[2] >= 3:
-            samples = samples[..., [0, 3]] if page.alpha else samples[..., :1]
-        return samples[..., : page.channels]
+        if facts.space == "L" and samples.shape[2] >= 3:
+            samples = samples[..., [0, 3]] if facts.alpha else samples[..., :1]
+        return samples[..., : facts.channels]
 
 
 def tiles_of(data: memoryview, meta: Meta, engine: Engine) -> Tiles:

@@ -6,6 +6,7 @@ cannot be replaced, the whole photo is encoded again with its own tables and sam
 
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import mozjpeg_lossless_optimization as mozjpeg
@@ -16,7 +17,7 @@ from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
 from stages.codec import decoder_faults
 from stages.codecs.exif import made_upright, orientation_of
-from stages.codecs.whole import KEPT, Kept
+from stages.codecs.whole import Kept
 from stages.jpeg.change import Changer, mixing
 from stages.jpeg.coefficients import Change, Coefficients, read, scans
 from stages.jpeg.segments import (
@@ -61,7 +62,7 @@ QUALITY = 95
 OTHERS = "the index of the further images in the file (MPF) is as it was, though they may lie elsewhere now"
 
 
-class JpegPicture:
+class JpegPicture(Kept):
     """An opened JPEG; of a file of several (MPO) the first one, the others stay behind it."""
 
     format = "JPEG"
@@ -75,21 +76,15 @@ class JpegPicture:
         self._coding: Coding = coding_of(self._frame, self._head, self._data)
         self._adobe = any(is_adobe(segment, self._data) for segment in self._head)
         self._page = described(self._frame, self._head, self._data)
-        self._kept = Kept([self._page], lambda _, least: self._decoded(least))
+        super().__init__([self._page])
         self._read: Coefficients | None = None
-        self.pages: Sequence[Page] = [self._page]
-
-    def samples(self, page: int, least: int | None = None) -> Samples:
-        return self._kept.samples(page, least)
 
     def window(self, page: int, window: Window) -> Samples:
         """Of a large photo only the blocks around the window are decoded; the samples are the same."""
-        if self._page.width * self._page.height * self._page.channels > KEPT:
-            try:
+        if self.by_windows(page):
+            with suppress(Unfit):
                 return self._decoded_window(window)
-            except Unfit:
-                return np.ascontiguousarray(self._kept.window(page, window))
-        return self._kept.window(page, window)
+        return super().window(page, window)
 
     def write(self, edits: Sequence[Edit], xmp: Xmp) -> Written:
         try:
@@ -164,7 +159,7 @@ class JpegPicture:
             self._read = read([START, *bare(self._data, self._segments)], self._frame)
         return self._read
 
-    def _decoded(self, least: int | None) -> Samples:
+    def decoded(self, page: int, least: int | None) -> Samples:
         """All samples, as they are stored, reduced by 2, 4 or 8 where ``least`` allows it."""
         with decoder_faults(), JpegImageFile(io.BytesIO(self._data)) as image:
             longer = max(image.size)
@@ -198,7 +193,7 @@ class JpegPicture:
         """The image data of all samples, with the file's own quantisation, and its sampling where Pillow has it."""
         if self._coding == "ycck":
             raise PhotoFault(FaultClass.UNWRITABLE, "YCCK cannot be encoded again")
-        samples = stored(self._kept.edited(0, edits), self._page.orientation)
+        samples = stored(self.edited(0, edits), self._page.orientation)
         if self._page.space == "CMYK" and not self._adobe:
             samples = 255 - samples
         with JpegImageFile(io.BytesIO(self._data)) as source:

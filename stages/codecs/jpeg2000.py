@@ -13,50 +13,36 @@ from stages.codecs.whole import Kept
 from stages.jpeg2000.boxes import INDEXES, SIGNATURE, XMP, Box, Colours, boxes_in, colours_of, framed, natural
 from stages.jpeg2000.codestream import START, Stream, decoded, encoded, narrowed, stream_of, widened
 from stages.photo import FaultClass, PhotoFault
-from stages.picture import Codec, Edit, Page, Samples, Space, Window, Written, Xmp
+from stages.picture import Codec, Edit, Page, Samples, Space, Written, Xmp
 from stages.xmp import renewed
 
 UNSAID = Colours(None, None, ())
 
 
-class Jpeg2000:
+class Jpeg2000(Kept):
     """An opened JPEG 2000 file. See ``stages.picture.Picture``. ``boxes`` are none for a raw codestream."""
 
     format = "JPEG2000"
 
     def __init__(self, data: NDArray[np.uint8], boxes: Sequence[Box], stream: Stream, page: Page) -> None:
-        self.pages: Sequence[Page] = [page]
+        super().__init__([page])
         self._data = data
         self._boxes = boxes
         self._stream = stream
-        self._kept = Kept([page], self._decoded)
-
-    def samples(self, page: int, least: int | None = None) -> Samples:
-        return self._kept.samples(page, least)
-
-    def window(self, page: int, window: Window) -> Samples:
-        return self._kept.window(page, window)
 
     def write(self, edits: Sequence[Edit], xmp: Xmp) -> Written:
         old = codestream_in(self._data, self._boxes)
         new, note = old.tobytes(), ""
         if any(edit.mask.any() for edit in edits):
-            new = encoded(narrowed(self._edited(edits), self._stream.bits), self._stream)
+            new = encoded(narrowed(self.edited(0, edits), self._stream.bits), self._stream)
             note = "" if self._stream.reversible else f"lossy became lossless: {len(new) / old.size:.1f} times the size"
         if not self._boxes:
             return Written(new, "lossless", self.format, joined(note, "a raw codestream holds no XMP"))
         content, unread = self._boxed(new, xmp)
         return Written(content, "lossless", self.format, joined(note, unread))
 
-    def _decoded(self, _page: int, _least: int | None) -> Samples:
+    def decoded(self, page: int, least: int | None) -> Samples:
         return widened(decoded(codestream_in(self._data, self._boxes), self._stream), self._stream.bits)
-
-    def _edited(self, edits: Sequence[Edit]) -> Samples:
-        result = np.array(self.samples(0))
-        for edit in edits:
-            x0, y0, x1, y1 = edit.window
-            np.copyto(result[y0:y1, x0:x1], edit.samples, where=edit.mask[..., None])
-        return result
 
     def _boxed(self, stream: bytes, xmp: Xmp) -> tuple[bytes, str]:
         """The file with another codestream and XMP packet, and a note; a new packet's box goes before the stream's."""

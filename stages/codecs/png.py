@@ -44,14 +44,14 @@ from stages.codecs.png_layout import (
 )
 from stages.codecs.whole import Kept
 from stages.photo import FaultClass, PhotoFault
-from stages.picture import Codec, Drawing, Edit, Page, Samples, Window, Written, Xmp
+from stages.picture import Codec, Drawing, Edit, Page, Samples, Written, Xmp
 from stages.turn import stored, stored_size
 from stages.xmp import renewed
 
 END = made(b"IEND", b"")
 
 
-class PngPicture:
+class PngPicture(Kept):
     """An opened PNG of one page."""
 
     format = "PNG"
@@ -65,14 +65,7 @@ class PngPicture:
         self._layout = layout_of(self._first(b"IHDR"))
         refuse_animation(self._chunks, self._first(b"acTL"))
         self._page = self._described()
-        self.pages: Sequence[Page] = [self._page]
-        self._kept = Kept([self._page], lambda _page, _least: self._decoded())
-
-    def samples(self, page: int, least: int | None = None) -> Samples:
-        return self._kept.samples(page, least)
-
-    def window(self, page: int, window: Window) -> Samples:
-        return self._kept.window(page, window)
+        super().__init__([self._page])
 
     def write(self, edits: Sequence[Edit], xmp: Xmp) -> Written:
         old = next((chunk for chunk in self._chunks if is_xmp(self._data, chunk)), None)
@@ -129,7 +122,7 @@ class PngPicture:
             "bilevel" if layout.depth == 1 else "",
         )
 
-    def _decoded(self) -> Samples:
+    def decoded(self, page: int, least: int | None) -> Samples:
         """Stored samples (h, w, channels). The decoder gets what it needs and no more: no colour key, no profile."""
         needed = {b"IHDR", b"IDAT"} | ({b"PLTE", b"tRNS"} if self._layout.kind == PALETTE else set[bytes]())
         pieces = [self._data[chunk.start : chunk.stop] for chunk in self._chunks if chunk.kind in needed]
@@ -144,7 +137,7 @@ class PngPicture:
             edits = [
                 replace(edit, samples=with_key_kept(self.window(0, edit.window), edit.samples, key)) for edit in edits
             ]
-        return stored(self._kept.edited(0, edits), self._page.orientation)
+        return stored(self.edited(0, edits), self._page.orientation)
 
 
 def refuse_animation(chunks: Sequence[Chunk], control: bytes) -> None:

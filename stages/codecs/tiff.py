@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stages.codec import decoder_faults
-from stages.codecs.whole import KEPT, Kept
+from stages.codecs.whole import Kept
 from stages.photo import FaultClass, PhotoFault
 from stages.picture import Codec, Edit, Page, Samples, Window, Written, Xmp
 from stages.tiff import tags
@@ -31,25 +31,21 @@ from stages.xmp import renewed
 THUMBNAIL, MASK = "thumbnail", "mask"
 
 
-class Tiff:
+class Tiff(Kept):
     """An opened TIFF. See ``stages.picture.Picture``."""
 
     format = "TIFF"
 
     def __init__(self, file: File, pages: Sequence[Page], layouts: Sequence[Layout], refused: Sequence[str]) -> None:
-        self.pages = pages
+        super().__init__(pages)
         self._file = file
         self._segments = [Segments(file.data, file.flavour, layout) for layout in layouts]
         self._refused = refused
-        self._kept = Kept(list(pages), self._decoded)
-
-    def samples(self, page: int, least: int | None = None) -> Samples:
-        return self._kept.samples(page, least)
 
     def window(self, page: int, window: Window) -> Samples:
+        if self._refused[page] or not self.by_windows(page):
+            return super().window(page, window)
         facts = self.pages[page]
-        if self._refused[page] or facts.width * facts.height * facts.channels * (1 + (facts.depth > 8)) <= KEPT:
-            return self._kept.window(page, window)
         inside = stored_window(window, facts.width, facts.height, facts.orientation)
         return upright(self._read(page, inside), facts.orientation)
 
@@ -66,7 +62,7 @@ class Tiff:
         surgery.directories(self._file, changes)
         return Written(surgery.joined(), way, self.format, "; ".join(notes))
 
-    def _decoded(self, page: int, _least: int | None) -> Samples:
+    def decoded(self, page: int, least: int | None) -> Samples:
         facts = self.pages[page]
         if self._refused[page] == BILEVEL:
             return bilevel(self._file.data, page, facts.orientation)
@@ -118,6 +114,7 @@ class Tiff:
         found: list[tuple[int, int]] = []
         for segments in self._segments:
             layout = segments.layout
+            # a page that is handed through may list more of the one than of the other: only pairs name bytes
             found += zip(layout.offsets.tolist(), layout.counts.tolist(), strict=False)
         return found
 

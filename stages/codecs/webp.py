@@ -17,7 +17,7 @@ from stages.codecs.exif import made_upright, orientation_of
 from stages.codecs.riff import Chunk, chunks_of, joined
 from stages.codecs.whole import Kept
 from stages.photo import FaultClass, PhotoFault
-from stages.picture import Codec, Drawing, Edit, Page, Samples, Window, Written, Xmp
+from stages.picture import Codec, Drawing, Edit, Page, Samples, Written, Xmp
 from stages.turn import stored, stored_size
 from stages.xmp import renewed
 
@@ -32,7 +32,7 @@ EFFORT = 40  # lossless: 100 makes no smaller files than 40 and takes three time
 LARGEST = 16383
 
 
-class WebpPicture:
+class WebpPicture(Kept):
     """An opened WebP of one page."""
 
     format = "WEBP"
@@ -47,20 +47,13 @@ class WebpPicture:
             raise PhotoFault(FaultClass.CORRUPT, "no image data")
         self._size, self._lossless = size_of(self._image), self._image.kind == b"VP8L"
         self._page = self._described(self._image)
-        self.pages: Sequence[Page] = [self._page]
-        self._kept = Kept([self._page], lambda _page, _least: self._decoded())
-
-    def samples(self, page: int, least: int | None = None) -> Samples:
-        return self._kept.samples(page, least)
-
-    def window(self, page: int, window: Window) -> Samples:
-        return self._kept.window(page, window)
+        super().__init__([self._page])
 
     def write(self, edits: Sequence[Edit], xmp: Xmp) -> Written:
         layers = [chunk for chunk in self._chunks if chunk.kind in LAYERS]
         changed = any(edit.mask.any() for edit in edits)
         if changed:
-            edited = stored(self._kept.edited(0, edits), self._page.orientation)
+            edited = stored(self.edited(0, edits), self._page.orientation)
             layers = encoded(edited, self._lossless, self._page.alpha)
         packet, note = renewed(xmp, self._first(b"XMP "))
         chunks = self._with(layers, packet)
@@ -111,7 +104,7 @@ class WebpPicture:
         mode = "RGBA" if alpha else "RGB"
         return Page(width, height, mode, "RGB", alpha, 8, orientation, self._first(b"ICCP") or None)
 
-    def _decoded(self) -> Samples:
+    def decoded(self, page: int, least: int | None) -> Samples:
         with decoder_faults():
             return imagecodecs.webp_decode(bytes(self._data), hasalpha=self._page.alpha)
 

@@ -36,6 +36,9 @@ class Plain:
         x0, y0, x1, y1 = window
         return self._pages[page][y0:y1, x0:x1]
 
+    def let_go(self) -> None:
+        pass
+
     def write(self, edits: Sequence[Edit], xmp: Xmp) -> Written:
         return Written(
             b"".join(edited(self, page, edits).tobytes() for page in range(len(self.pages))), "lossless", "PLAIN"

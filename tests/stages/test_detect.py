@@ -92,6 +92,19 @@ def test_pages_are_looked_at_a_few_at_a_time() -> None:
     assert [face.page for face in photo.faces] == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize(("together", "calls"), [(1, 0), (2, 3)])
+def test_only_a_detector_of_whole_batches_lets_go_of_what_was_decoded(together: int, calls: int) -> None:
+    let_go: list[int] = []
+
+    class Counted(Plain):
+        def let_go(self) -> None:
+            let_go.append(1)
+
+    photo = Photo(Source("file:///a.png", "a.png"), picture=Counted(BLACK, BLACK, BLACK))
+    detect(Marks(), together=together)([photo])
+    assert len(let_go) == calls
+
+
 def test_a_page_that_cannot_be_decoded_fails_its_photo_as_decoding_and_no_other() -> None:
     class Broken(Plain):
         def samples(self, page: int, least: int | None = None) -> Samples:

@@ -15,7 +15,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from skimage.data import astronaut
 
-from stages.codecs import jpeg
+from stages.codecs import jpeg, whole
 from stages.jpeg import coefficients
 from stages.picture import Edit, Picture, Samples, Window
 
@@ -162,7 +162,7 @@ def psnr(first: Samples, second: Samples) -> float:
 @contextmanager
 def everything_is_large():
     """Windows are decoded from blocks, as those of large photos."""
-    with patch.object(jpeg, "KEPT", 0):
+    with patch.object(whole, "KEPT", 0):
         yield
 
 

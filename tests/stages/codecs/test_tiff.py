@@ -182,7 +182,7 @@ def test_many_channels_beside_the_colours_stay(planar: str, xmp: Xmp) -> None:
 
 
 def test_windows_of_large_pages_are_read_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.codecs.tiff.KEPT", 100)
+    monkeypatch.setattr("stages.codecs.whole.KEPT", 100)
     data = saved(Image.fromarray(noise(24, 40, 3)), "TIFF", compression="tiff_lzw", tiffinfo={274: 6})
     whole = CODEC.open(data).samples(0)
     np.testing.assert_array_equal(CODEC.open(data).window(0, (3, 5, 20, 31)), whole[5:31, 3:20])
