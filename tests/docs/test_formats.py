@@ -11,6 +11,7 @@ from infra.listing import IMAGE_SUFFIXES
 from stages.codec import all_codecs
 
 ROOT = Path(__file__).resolve().parents[2]
+# not in the repository, for the photos have licences of their own: without the folder the tests skip by name
 FORMATS = ROOT.parent / "shared" / "photos" / "formats"
 LINES = [line for line in (ROOT / "docs" / "formats.md").read_text().splitlines() if re.match(r"\| `[\w.]+` \|", line)]
 ROWS = {line.split("`")[1]: line for line in LINES}

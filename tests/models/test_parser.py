@@ -201,7 +201,7 @@ def test_the_masks_blur_is_a_gaussian_of_the_two_sigmas_together() -> None:
 @pytest.mark.parametrize("name", ["facexlib_group", "facexlib_pair", "facexlib_portrait"])
 def test_the_mask_is_facexlibs(name: str, request: pytest.FixtureRequest) -> None:
     path = Path(str(request.config.getoption("--kit"))) / "geometry" / f"{name}.npz"
-    if not path.is_file():
+    if not path.is_file():  # the kit is not in the repository: it holds crops of other people's photos
         pytest.skip(f"no {name}.npz in the parity kit")
     with np.load(path) as case:
         stride, expected = int(case["stride.parse_mask"]), case["output.parse_mask"]

@@ -166,6 +166,7 @@ def test_tiles_cover_a_side_and_only_neighbours_meet(length: int) -> None:
     assert tiles[-1][1] == length
     assert all(stop - start <= 64 for start, stop in tiles)
     assert all(before - start == 16 for (_, before), (start, _) in pairwise(tiles))
+    # tiles[2:] is two shorter on purpose: each tile is held against the one after the next
     assert all(first[1] <= third[0] for first, third in zip(tiles, tiles[2:], strict=False))
 
 

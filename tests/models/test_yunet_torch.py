@@ -139,6 +139,7 @@ def test_a_registry_without_torch_detectors_in_use_imports_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+# the other half of the comparison runs on a GPU, which neither CI nor most developers have
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_a_gpu_finds_the_same_faces(weights_folder: Path) -> None:
     path, photos = weights_of(weights_folder, "n"), [faces(500, 333), faces(500, 340)]
