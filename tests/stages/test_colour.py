@@ -174,3 +174,24 @@ def test_a_profile_has_a_name() -> None:
     assert profile_name(wide_rgb()) == "test"
     assert profile_name(b"nothing") == "unreadable"
     assert profile_name(None) is None
+
+
+def test_a_colour_outside_of_srgb_moves_by_the_change_alone() -> None:
+    green = np.full((24, 32, 3), (20, 250, 20), np.uint8)
+    moved = colour(green, "RGB", wide_rgb()).changed(green, np.full((24, 32, 3), -10, np.float32)).astype(int) - green
+    assert (moved[..., 1] < 0).all()
+    assert np.abs(moved).max() <= 25  # through sRGB and back red would move by more than 100
+
+
+def test_black_gives_way_where_a_colour_becomes_too_light_for_it() -> None:
+    dark = np.full((24, 32, 4), (30, 60, 90, 200), np.uint8)
+    kind = colour(dark, "CMYK")
+    moved = kind.to_srgb(kind.changed(dark, np.full((24, 32, 3), 120, np.float32))) - kind.to_srgb(dark)
+    np.testing.assert_allclose(moved, 120, atol=2)
+
+
+def test_a_profile_that_knows_no_way_back_is_ignored() -> None:
+    steps = np.linspace(0, 1, 2, dtype=np.float32)
+    ink = np.stack(np.meshgrid(*[steps] * 4, indexing="ij"), -1).reshape(-1, 4)
+    one_way = icc(b"CMYK", [(b"A2B0", table16(4, 3, ink[:, :3], 2))])
+    assert not matters(one_way, "CMYK")

@@ -9,15 +9,18 @@ from pictures import Plain
 
 from stages.canvas import Canvas
 from stages.geometry import (
+    corners_of,
     cut,
     cut_from,
     enlarged,
     from_box,
     inverse,
+    past_border,
     reduced,
     residual_of,
     scale_of,
     similarity,
+    softened,
     square,
     template,
     warp_back,
@@ -112,6 +115,43 @@ def test_a_crop_of_a_page_read_by_windows_is_the_crop_of_the_whole() -> None:
         np.testing.assert_array_equal(cut_from(Canvas(Plain(photo)), matrix, 64), cut(photo, matrix, 64))
 
 
+@pytest.mark.parametrize(
+    "place", [(60, 50), (-50, 60), (250, 60), (60, -50), (60, 150), (140, 75), (-55, -55), (255, 155)]
+)
+def test_a_crop_is_that_of_the_whole_photo_mirrored_at_its_borders(place: tuple[int, int]) -> None:
+    photo = RNG.integers(0, 256, (200, 300, 3), dtype=np.uint8)
+    for scale, degrees in ((1.0, 0), (1.0, 30), (1.37, -71), (2.9, 160)):
+        matrix = turned(scale, degrees, 0, 0)
+        matrix[:, 2] = 48 - matrix[:, :2] @ place
+        warped = cv2.warpAffine(photo, matrix, (96, 96), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+        expected = softened(np.asarray(warped, np.uint8), past_border(matrix, 96, 300, 200))
+        np.testing.assert_allclose(cut(photo, matrix, 96).astype(int), expected, atol=1)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_all_borders_are_softened_alike(axis: int) -> None:
+    photo = RNG.integers(0, 256, (50, 50, 3), dtype=np.uint8)
+    before, behind = np.eye(2, 3), np.eye(2, 3)
+    before[1 - axis, 2], behind[1 - axis, 2] = (
+        20,
+        -6,
+    )  # crops of 64: 20 pixels before the photo are 6 less than behind it
+    np.testing.assert_array_equal(np.flip(cut(photo, before, 64), axis), cut(np.flip(photo, axis), behind, 64))
+
+
+def test_the_square_holds_every_pixel_that_it_touches_and_hardly_more() -> None:
+    for x in np.linspace(10, 11, 11):
+        matrix = turned(1.3, 17, 0, 0)
+        matrix[:, 2] -= matrix[:, :2] @ [x + 40, x + 60]
+        corners = corners_of(matrix, 64)
+        low, high = np.floor(corners.min(0) + 0.5), np.floor(corners.max(0) + 0.5)
+        x0, y0, x1, y1 = square(matrix, 64, 300, 300)
+        assert (low - 1 <= [x0, y0]).all()
+        assert ([x0, y0] <= low).all()
+        assert ([x1, y1] > high).all()
+        assert ([x1, y1] <= high + 2).all()
+
+
 @pytest.mark.parametrize("scale", [2, 4])
 def test_a_matrix_for_the_enlarged_photo_shows_the_same_place(scale: int) -> None:
     photo = smooth(120, 160)
@@ -134,6 +174,21 @@ def test_what_changed_in_a_window_lies_in_the_reduced_photo_where_the_window_lie
     found[y0:y1, x0:x1] = change
     assert np.abs(found - expected).mean() < 0.5
     assert found.sum() == pytest.approx(expected.sum(), rel=0.03)
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.25])
+def test_a_change_on_the_grid_of_the_reduced_photo_is_reduced_exactly(factor: float) -> None:
+    change = np.zeros((160, 240, 3), np.float32)
+    change[48:120, 80:180] = RNG.uniform(-50, 50, (72, 100, 3))
+    width, height = round(240 * factor), round(160 * factor)
+    x0, y0, x1, y1, found = reduced(change[48:120, 80:180], (80, 48, 180, 120), factor, width, height)
+    assert (x0, y0, x1, y1) == (80 * factor, 48 * factor, 180 * factor, 120 * factor)
+    expected = cv2.resize(change, (width, height), interpolation=cv2.INTER_AREA)[y0:y1, x0:x1]
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_a_window_that_ends_on_a_reduced_pixels_edge_reaches_no_further() -> None:
+    assert reduced(np.ones((70, 70, 3), np.float32), (0, 0, 70, 70), 0.1, 20, 20)[:4] == (0, 0, 7, 7)
 
 
 def test_the_residual_is_zero_for_the_template_itself_and_large_for_no_face() -> None:
@@ -169,3 +224,4 @@ def test_a_box_alone_gives_an_upright_crop_around_it() -> None:
     assert scale_of(matrix) == pytest.approx(294 / 60)
     assert (corners > 50).all()
     assert (corners < 470).all()
+    np.testing.assert_allclose(corners.mean(axis=0), [257, 279])

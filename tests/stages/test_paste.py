@@ -8,7 +8,7 @@ from pictures import Plain, edited
 
 from stages.canvas import Canvas
 from stages.geometry import cut, square
-from stages.paste import Paste, Replace, make_patch, soft_mask
+from stages.paste import Paste, Replace, clusters, make_patch, soft_mask
 from stages.photo import Face, FaceStatus, Matrix, PasteMode, Photo, Pixels, Source
 from stages.picture import Samples
 
@@ -258,3 +258,67 @@ def test_premultiplied_colours_change_by_their_share_and_stay_below_alpha() -> N
     assert (result[95:105, 88:96, :3] == 80).all()
     assert (result[..., :3] <= result[..., 3:]).all()
     np.testing.assert_array_equal(result[..., 3], half[..., 3])
+
+
+def test_an_edit_counts_only_where_the_mask_of_its_face_is() -> None:
+    grey = np.full((200, 200, 3), 100, np.uint8)
+    half = 0.5**0.5
+    on_its_corner = np.array([[half, -half, 32], [half, half, 32 - 200 * half]])
+    edit = paste(grey, face(grey, on_its_corner, 40)).edits[0]
+    height, width = edit.mask.shape
+    assert edit.mask[height // 2, width // 2]
+    assert not any(edit.mask[y, x] for y in (0, -1) for x in (0, -1))
+    np.testing.assert_array_equal(edit.samples[~edit.mask], 100)
+    assert 0.3 < edit.mask.mean() < 0.6
+
+
+def test_a_large_face_in_bands_is_the_face_pasted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    large = face(NOISE, at(190.3, 140.8, 0.31), 60)
+    expected = pasted(NOISE, large)
+    monkeypatch.setattr("stages.canvas.MOST_PIXELS", 5000)
+    done = paste(NOISE, large)
+    assert len(done.edits) > 5
+    np.testing.assert_array_equal(result_of(done), expected)
+
+
+def test_replacing_keeps_a_broad_change_that_does_not_reach_the_edge() -> None:
+    grey = np.full((200, 200, 3), 100, np.uint8)
+    plain = replace(face(grey, at(100, 100, 1.0), 0), paste="replace")
+    assert plain.restored is not None
+    y, x = np.mgrid[:64, :64] - 31.5
+    lit = plain.restored.copy()
+    lit[np.hypot(x, y) < 18] += 60
+    change = pasted(grey, replace(plain, restored=lit)).astype(int) - grey
+    assert change[95:105, 95:105].min() > 50
+
+
+def test_the_mask_begins_and_ends_its_way_up_softly() -> None:
+    steps = np.diff(soft_mask(512, 0.15)[256, :78])
+    assert (steps >= 0).all()
+    assert steps[0] < steps.max() / 10
+    assert steps[-2] < steps.max() / 10
+
+
+def test_faces_hang_together_through_the_hull_of_others() -> None:
+    places = {0: (0, 0, 14, 10), 1: (12, 30, 20, 40), 2: (5, 5, 11, 35), 3: (50, 0, 60, 10)}
+    assert sorted(clusters(places)) == [[0, 1, 2], [3]]
+
+
+def test_a_face_too_faint_to_show_is_left_though_its_neighbour_changes_its_square() -> None:
+    grey = np.full((200, 200, 3), 100, np.uint8)
+    left_half = np.zeros((64, 64), np.uint8)
+    left_half[:, :32] = 255
+    faint = replace(face(grey, at(80, 100, 1.0), 20, strength=0.01), mask=left_half)
+    done = paste(grey, faint, face(grey, at(120, 100, 1.0), 40, index=1))
+    assert [one.status for one in done.faces] == [FaceStatus.LEFT, FaceStatus.RESTORED]
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+def test_the_tone_of_a_photo_is_that_of_its_first_page_that_changes(aligned: bool) -> None:
+    grey, colours = np.full((64, 64, 3), 100, np.uint8), NOISE[:64, :64]
+    faces = (face(grey, np.eye(2, 3), 30), replace(face(colours, np.eye(2, 3), 30, index=1), page=1))
+    photo = Photo(Source("f", "f"), picture=Plain(grey, colours), faces=faces)
+    stage = Replace() if aligned else Paste(0.15)
+    done = stage([photo])[0]
+    assert {edit.page for edit in done.edits} == {0, 1}
+    assert done.tone == "grey"

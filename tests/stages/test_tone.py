@@ -7,7 +7,7 @@ from skimage import data
 
 from stages.colour import LUMA, Floats
 from stages.photo import Pixels
-from stages.tone import tone_of
+from stages.tone import fitted, tone_of
 
 COLOUR: Pixels = np.asarray(data.astronaut(), np.uint8)
 LUMAS: Floats = (COLOUR @ LUMA).astype(np.float32)
@@ -71,3 +71,22 @@ def test_the_change_of_a_colour_photo_is_left_alone() -> None:
 def test_no_change_is_no_change() -> None:
     nothing = np.zeros(SEPIA.shape, np.float32)
     assert not tone_of(SEPIA).along(SEPIA.astype(np.float32), nothing).any()
+
+
+@pytest.mark.parametrize(("share", "off"), [(0.02, (120, 0, -20)), (0.12, (12, 0, -12))])
+def test_a_few_strong_or_many_faint_colours_make_a_colour_photo(share: float, off: tuple[int, int, int]) -> None:
+    picture = GREY.astype(int).clip(20, 130)
+    rows = round(len(picture) * share)
+    picture[100 : 100 + rows : 1] += off
+    lines = picture.clip(0, 255).astype(np.uint8)
+    assert tone_of(lines).kind == "colour"
+
+
+def test_a_tint_is_sought_in_photos_of_a_few_pixels_too() -> None:
+    assert tone_of(np.full((1, 2, 3), (120, 90, 60), np.uint8)).kind == "tinted"
+
+
+def test_a_stray_pixel_does_not_bend_the_line() -> None:
+    luma, chroma = np.full(10_001, 100, np.float32), np.full((10_001, 2), 3, np.float32)
+    luma[-1], chroma[-1] = 250, 90
+    np.testing.assert_allclose(fitted(luma, chroma), 3)
