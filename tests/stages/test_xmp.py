@@ -153,3 +153,21 @@ def test_no_entity_is_expanded() -> None:
     bomb = b'<!DOCTYPE a [<!ENTITY b "bbbb"><!ENTITY c "&b;&b;&b;">]><a>&c;</a>'
     with pytest.raises(UnreadablePacketError, match="document type"):
         edited(bomb, RECORD)
+
+
+def test_what_another_program_said_since_is_the_former_source_type() -> None:
+    said = f'e:DigitalSourceType="since" xmlns:o="{OURS}" o:FormerDigitalSourceType="at first"'
+    assert values(edited(packet(node(attributes=said)), RECORD), f"{{{OURS}}}FormerDigitalSourceType") == ["since"]
+
+
+def test_only_rdf_says_what_a_packet_is_about() -> None:
+    made = edited(packet(node(attributes='xmlns:f="urn:other" f:about="a river"', about="uuid:7")), RECORD)
+    assert values(made, f"{{{RDF}}}about") == ["uuid:7", "uuid:7"]
+
+
+@pytest.mark.parametrize("nodes", ["", node("<e:Note>a</e:Note>")])
+def test_what_stands_behind_the_graph_is_no_property(nodes: str) -> None:
+    old = packet(nodes).replace(b"</x:xmpmeta>", b"<y><z>a<b>text</b></z></y></x:xmpmeta>")
+    made = edited(old, RECORD)
+    assert b"<y><z>a<b>text</b></z></y>" in made
+    assert source_types(made) == [SOURCE_TYPE]
