@@ -185,3 +185,8 @@ def test_damaged_files_decode_or_are_a_photos_fault(bits: int, xmp: Xmp) -> None
         broken[14:18] = whole[14:18] if dice.integers(2) else [40, 0, 0, 0]
         broken[22:24] = 0  # no more rows than a test can wait for
         decodes_or_is_at_fault(CODEC, broken, lambda picture: picture.write([edit(picture)], xmp))
+
+
+@pytest.mark.parametrize("masks", [(0xFF0000, 0xFF0000, 0xFF), (0xFF0000, 0, 0xFF)])
+def test_colours_without_a_byte_of_their_own_are_unsupported(masks: tuple[int, ...]) -> None:
+    assert fault(CODEC, bmp(40, 32, bytes(24 * 160), compression=3, masks=masks)) is FaultClass.UNSUPPORTED

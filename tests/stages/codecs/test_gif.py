@@ -96,3 +96,21 @@ def test_damaged_files_decode_or_are_a_photos_fault(xmp: Xmp) -> None:
         broken = whole.copy()
         broken[dice.integers(10, whole.size, 3)] = dice.integers(0, 256, 3)
         decodes_or_is_at_fault(CODEC, broken, lambda picture: picture.write([edit(picture)], xmp))
+
+
+def test_only_what_stands_before_the_frame_makes_it_transparent() -> None:
+    control = b"!\xf9\x04\x01\0\0\x05\0"
+    assert not CODEC.open(extended(gif(), control)).pages[0].alpha
+
+
+def test_the_first_packet_counts(xmp: Xmp) -> None:
+    packets = [b"!\xff\x0bXMP DataXMP" + packet + TRAILER for packet in (XMP, XMP.replace(b"box 7", b"box 8"))]
+    content = CODEC.open(extended(gif(), *packets)).write([], xmp).content
+    assert Image.open(io.BytesIO(content)).info["xmp"] == xmp(XMP)
+
+
+def test_a_frame_larger_than_its_canvas_is_a_fault() -> None:
+    data = gif().copy()
+    assert data[6:10].tolist() == [40, 0, 24, 0]
+    data[6] = 30
+    assert fault(CODEC, data) is FaultClass.CORRUPT

@@ -13,6 +13,7 @@ from PIL import Image
 
 from stages.codecs.heic import CODEC
 from stages.codecs.heif_meta import meta_of
+from stages.codecs.heif_picture import meet
 from stages.photo import FaultClass, PhotoFault
 from stages.picture import Edit, Picture, Samples, Window, Xmp
 from stages.turn import upright
@@ -235,3 +236,11 @@ def test_the_real_file_comes_out_close_to_what_it_was(formats: Path, xmp: Xmp) -
     np.testing.assert_array_equal(picture.samples(0), shown(content))
     change = brighter(picture)
     close(shown(picture.write([change], xmp).content), edited_samples(picture, change))
+
+
+def test_windows_that_share_an_edge_do_not_meet() -> None:
+    tile = (64, 64, 128, 128)
+    beside = [(0, 64, 64, 128), (128, 64, 192, 128), (64, 0, 128, 64), (64, 128, 128, 192)]
+    assert not any(meet(tile, window) or meet(window, tile) for window in beside)
+    corners = [(0, 0, 65, 65), (127, 127, 192, 192), (127, 0, 192, 65), (0, 127, 65, 192)]
+    assert all(meet(tile, window) and meet(window, tile) for window in corners)

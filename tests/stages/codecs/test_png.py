@@ -328,3 +328,14 @@ def test_real_files_come_out_as_they_went_in(formats: Path, name: str, mode: str
     assert (picture.pages[0].mode, picture.pages[0].depth) == (mode, depth)
     np.testing.assert_array_equal(picture.samples(0).squeeze(), imagecodecs.png_decode(data.tobytes()))
     assert check_lossless(CODEC, data, xmp).way == "lossless"
+
+
+def test_frames_without_their_control_chunk_are_an_animation() -> None:
+    assert fault(CODEC, png(noise(24, 40, 3), made(b"fdAT", bytes(9)))) is FaultClass.UNSUPPORTED
+
+
+def test_a_chunk_whose_checksum_is_wrong_is_a_fault() -> None:
+    right = made(b"tEXt", b"Comment\0box 7")
+    png_with = CODEC.open(png(noise(24, 40, 3), right))
+    assert png_with.pages[0].mode == "RGB"
+    assert fault(CODEC, png(noise(24, 40, 3), right[:-1] + bytes([right[-1] ^ 1]))) is FaultClass.CORRUPT

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from codec_kit import array, edit, edited_samples, noise, saved, smooth
+from codec_kit import XMP, array, edit, edited_samples, noise, saved, smooth
 from numpy.typing import NDArray
 from PIL import Image
 from tiff_kit import read, tiff
@@ -69,6 +69,20 @@ def test_thumbnails_and_masks_are_handed_through(xmp: Xmp) -> None:
     picture = CODEC.open(data)
     content = picture.write([edit(picture)], xmp).content
     np.testing.assert_array_equal(read(content, 1), noise(6, 10, 3))
+
+
+def test_thumbnails_of_the_first_edition_are_known() -> None:
+    rgb: dict[str, Any] = {"photometric": "rgb"}
+    reduced = (255, 3, 1, 2, True)  # SubfileType of TIFF 5.0
+    assert passed(mixed((noise(24, 40, 3), rgb), (noise(6, 10, 3), {"extratags": [reduced], **rgb}))) == [
+        "",
+        "thumbnail",
+    ]
+
+
+def test_a_file_to_which_nothing_is_said_stays_as_it_is() -> None:
+    data = mixed((noise(24, 40, 3), {"photometric": "rgb", "extratags": [(700, 1, len(XMP), XMP, True)]}))
+    assert CODEC.open(data).write([], lambda packet: packet or b"").content == data.tobytes()
 
 
 def test_a_lone_page_that_calls_itself_a_thumbnail_is_a_page() -> None:

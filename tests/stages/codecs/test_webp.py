@@ -190,3 +190,22 @@ def test_the_real_lossless_file_comes_out_as_it_went_in(formats: Path, xmp: Xmp)
     picture = CODEC.open(data)
     np.testing.assert_array_equal(picture.samples(0), np.asarray(Image.open(formats / "lossless.webp")))
     assert check_lossless(CODEC, data, xmp).way == "lossless"
+
+
+@pytest.mark.parametrize(("channels", "flags"), [(3, 0x04), (4, 0x14)])
+def test_a_new_extended_header_says_what_is_in_the_file(channels: int, flags: int, xmp: Xmp) -> None:
+    data = webp(noise(32, 40, channels))
+    assert [kind for kind, _ in chunk_list(data.tobytes())] == [b"VP8L"]
+    first = chunk_list(CODEC.open(data).write([], xmp).content)[0]
+    assert (first[0], first[1][0]) == (b"VP8X", flags)
+
+
+def test_a_picture_of_another_size_than_its_canvas_is_a_fault() -> None:
+    chunks = [Chunk(*each) for each in chunk_list(webp(noise(32, 40, 3)).tobytes())]
+    for width, kind in ((40, None), (41, FaultClass.CORRUPT)):
+        canvas = bytes(4) + (width - 1).to_bytes(3, "little") + (31).to_bytes(3, "little")
+        data = array(joined(b"WEBP", [Chunk(b"VP8X", canvas), *chunks]))
+        if kind is None:
+            assert CODEC.open(data).samples(0).shape == (32, 40, 3)
+        else:
+            assert fault(CODEC, data) is kind
