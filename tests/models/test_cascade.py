@@ -29,14 +29,14 @@ def centres(detector: Detector, photo: Pixels) -> list[tuple[float, float]]:
     return sorted((x + width / 2, y + height / 2) for x, y, width, height in boxes)
 
 
-@pytest.mark.parametrize("side", [160, 256, 384, 512, 900])
+@pytest.mark.parametrize("side", [160, 384, 900])
 def test_the_face_is_found_at_many_sizes(detector: Detector, side: int) -> None:
     [(x, y)] = centres(detector, astronaut(side))
     assert abs(x - CENTRE[0] * side) < FACE * side / 4
     assert abs(y - CENTRE[1] * side) < FACE * side / 4
 
 
-@pytest.mark.parametrize("copies", [2, 3, 4])
+@pytest.mark.parametrize("copies", [2, 4])
 def test_every_copy_on_one_canvas_is_found(detector: Detector, copies: int) -> None:
     canvas = np.concatenate([astronaut(256)] * copies, axis=1)
     found = centres(detector, canvas)

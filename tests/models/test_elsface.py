@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Generator
+from functools import cache
 from pathlib import Path
 from typing import cast
 
@@ -24,12 +25,13 @@ from models.training.elsface import learning_rate, optimiser, pair, step
 from tests.golden.make_elsface import FACTORS, FILE, output, weights
 from tests.pipeline.conftest import in_process, portrait, restoring
 
+drawn = cache(weights)
 TENSORS = "19c6ed8f863bd86dd62fae623972114eb86719fca54dc671985ee42f2e2e9ad9"
 
 
 def saved(path: Path, factor: Factor = 4) -> Path:
     """Synthetic weights in the published container, under the published names."""
-    tensors = {f"model.{name}": tensor for name, tensor in weights(factor).items()}
+    tensors = {f"model.{name}": tensor for name, tensor in drawn(factor).items()}
     torch.save({"epoch": 40, "state_dict": tensors}, path)
     return path
 
@@ -86,14 +88,14 @@ def test_the_published_file_is_known_by_its_tensors(published: Path) -> None:
     ("prefix", "nested"), [("model.", True), ("module.model.", True), ("module.", False), ("", False)]
 )
 def test_tensors_load_nested_or_bare_with_or_without_a_prefix(prefix: str, nested: bool, tmp_path: Path) -> None:
-    tensors = {prefix + name: tensor for name, tensor in weights().items()}
+    tensors = {prefix + name: tensor for name, tensor in drawn(4).items()}
     torch.save({"epoch": 1, "state_dict": tensors} if nested else tensors, tmp_path / "a.pth")
-    assert same(load_network(tmp_path / "a.pth"), weights())
+    assert same(load_network(tmp_path / "a.pth"), drawn(4))
 
 
 def test_tensors_load_from_safetensors(tmp_path: Path) -> None:
-    save_file({f"model.{name}": tensor.clone() for name, tensor in weights().items()}, tmp_path / "a.safetensors")
-    assert same(load_network(tmp_path / "a.safetensors"), weights())
+    save_file({f"model.{name}": tensor.clone() for name, tensor in drawn(4).items()}, tmp_path / "a.safetensors")
+    assert same(load_network(tmp_path / "a.safetensors"), drawn(4))
 
 
 def same(network: ELSFace, expected: Tensors) -> bool:
@@ -154,9 +156,9 @@ def test_a_face_has_the_same_bytes_in_any_batch() -> None:
     """With fewer of the published blocks: every kind of layer in its published shape."""
     torch.manual_seed(3)
     restorer = ELSFaceRestorer(ELSFace(4, TrunkSizes(enhancements=1, enhancement_depth=1)).eval(), "cpu", "float32")
-    crops, seeds = noisy(8, 128), list(range(8))
+    crops, seeds = noisy(3, 128), list(range(3))
     together = restorer.restore(Faces.plain(crops, seeds)).faces
-    for order in ([5], [7, 0]):
+    for order in ([1], [2, 0]):
         apart = restorer.restore(Faces.plain(crops[order], [seeds[index] for index in order])).faces
         assert torch.equal(apart, together[order])
     assert not torch.equal(together[0], together[1])

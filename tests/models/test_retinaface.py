@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -21,6 +22,7 @@ from models.retinaface_detector import BGR_MEAN, RGB_IMAGENET, TorchScale, build
 from tests.golden.make_retinaface import FILE, outputs, weights
 
 SETTINGS = DetectorSettings(score=0.5, pyramid=(160, 96))
+drawn = cache(weights)
 PARAMETERS = {"resnet50": 27_293_600, "mobile0.25": 426_608}
 TENSORS = {"resnet50": 456, "mobile0.25": 300}
 CPU = torch.device("cpu")
@@ -30,7 +32,7 @@ CPU = torch.device("cpu")
 def mobile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A flat file, as facexlib publishes it."""
     path = tmp_path_factory.mktemp("weights") / retinaface_mobile.WEIGHTS.name
-    torch.save(weights("mobile0.25"), path)
+    torch.save(drawn("mobile0.25"), path)
     return path
 
 
@@ -38,7 +40,7 @@ def mobile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A flat file with the prefix of torch's DataParallel."""
     path = tmp_path_factory.mktemp("weights") / retinaface_facexlib.WEIGHTS.name
-    torch.save({f"module.{name}": tensor for name, tensor in weights("resnet50").items()}, path)
+    torch.save({f"module.{name}": tensor for name, tensor in drawn("resnet50").items()}, path)
     return path
 
 
@@ -46,7 +48,7 @@ def resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def zipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A plain zip with one .pth, as retinaface-pytorch publishes it."""
     folder = tmp_path_factory.mktemp("weights")
-    torch.save(weights("resnet50"), folder / "inner.pth")
+    torch.save(drawn("resnet50"), folder / "inner.pth")
     with ZipFile(folder / retinaface.WEIGHTS.name, "w") as archive:
         archive.write(folder / "inner.pth", "retinaface_resnet50_2020-07-20.pth")
     return folder / retinaface.WEIGHTS.name
@@ -64,7 +66,7 @@ def noise(height: int, width: int, seed: int = 0) -> Pixels:
 @pytest.mark.parametrize("body", ["resnet50", "mobile0.25"])
 def test_the_network_computes_the_recorded_outputs(body: BodyName) -> None:
     network = RetinaFace(body).eval()
-    network.load_state_dict(weights(body))
+    network.load_state_dict(drawn(body))
     with np.load(FILE) as golden:
         for name, found in outputs(network).items():
             expected = golden[f"{body}/{name}"]
@@ -132,7 +134,7 @@ def test_each_line_of_weights_gets_its_own_input() -> None:
 
 
 def test_a_flat_file_loads(mobile: Path) -> None:
-    assert load(RetinaFace("mobile0.25"), mobile).state_dict().keys() == weights("mobile0.25").keys()
+    assert load(RetinaFace("mobile0.25"), mobile).state_dict().keys() == drawn("mobile0.25").keys()
 
 
 def test_every_container_gives_the_same_network(zipped: Path, resnet: Path) -> None:

@@ -15,7 +15,7 @@ from stages.codecs import whole
 from stages.codecs.whole import Kept
 from stages.picture import Edit, Page, Samples, Window, Written, Xmp
 
-WINDOWS: list[Window] = [(0, 0, 9, 9), (20, 30, 41, 60), (64, 48, 128, 96), (5, 3, 25, 19), (100, 0, 128, 96)]
+WINDOWS: list[Window] = [(0, 0, 9, 9), (20, 30, 41, 60), (64, 48, 128, 96), (32, 16, 64, 48), (100, 0, 128, 96)]
 OPTIONS: dict[str, dict[str, object]] = {"WEBP": {"lossless": True}, "TIFF": {"compression": "tiff_lzw"}}
 WHOLE = ["AVIF", "BMP", "GIF", "JPEG2000", "PNG", "WEBP"]
 BY_WINDOWS = ["JPEG", "TIFF"]
