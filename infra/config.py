@@ -162,6 +162,9 @@ class Run(Section):
     part_rows: Positive = 1000
     part_seconds: Annotated[float, Field(gt=0)] = 30
     max_failed: str | None = None
+    photo_seconds: Annotated[float, Field(gt=0)] = 300
+    worker_memory_mb: Positive | None = None
+    drain_seconds: Annotated[float, Field(ge=0)] = 30
 
 
 class Config(Section):

@@ -10,6 +10,7 @@ A row is a photo from end to end; its faces travel inside it. The driver lists, 
 publishes a manifest part after the results that it mentions (``pipeline.run``).
 """
 
+import pickle
 from collections.abc import Sequence
 from functools import partial
 
@@ -20,33 +21,45 @@ from ray.data.block import Block
 from infra.config import Pool
 from pipeline import chains
 from pipeline.columns import Columns
+from pipeline.gate import Gate
+from pipeline.isolation.messages import Limits
 from pipeline.job import Job
+from pipeline.worker import FirstWorker, LastWorker, Worker
 from stages.photo import Photo, Source
 from stages.recipe import named
 
 
-def flow(job: Job, todo: Sequence[Source]) -> Dataset:
-    """Every photo of ``todo``, worked on and its result stored; comes back as rows for the manifest, in any order."""
-    pools, batch = job.config.run, job.config.run.batch
+def flow(job: Job, todo: Sequence[Source], gate: Gate) -> Dataset:
+    """Every photo of ``todo`` that ``gate`` lets in, worked on and its result stored; comes back as rows for the
+    manifest, in any order.
+    """
+    pools = job.config.run
     photos = ray.data.from_blocks(blocks(job, todo))  # as from_arrow, but without tasks that look at each block
-    photos = add(photos, job, pools.prepare, batch, chains.prepare)
+    photos = add(photos, job, pools.prepare, chains.prepare, FirstWorker, gate)
     for name in job.recipe.methods:
-        photos = add(photos, job, named(job.config, name).pool, batch, partial(chains.restore, name=name))
-    return add(photos, job, pools.finish, batch, chains.finish, chains.LastChain)
+        photos = add(photos, job, named(job.config, name).pool, partial(chains.restore, name=name), Worker)
+    return add(photos, job, pools.finish, chains.finish, LastWorker)
 
 
-def add(
-    photos: Dataset, job: Job, pool: Pool, batch: int, build: chains.Build, chain: type[chains.Chain] = chains.Chain
-) -> Dataset:
-    """One more pool of actors, each of which builds its stages once."""
+def add(photos: Dataset, job: Job, pool: Pool, build: chains.Build, worker: type[Worker], *others: object) -> Dataset:
+    """One more pool of actors, each of which has its stages built once, in a child. ``others`` are what its kind of
+    worker needs besides.
+
+    An actor that dies, with its node perhaps, is started again and given its batch again, without end: that is not held
+    against photos, which can end nothing but a child.
+    """
+    run = job.config.run
+    limits = Limits(run.photo_seconds, run.worker_memory_mb)
     return photos.map_batches(
-        chain,
-        fn_constructor_args=(job, build),
-        batch_size=batch,
+        worker,
+        fn_constructor_args=(pickle.dumps(partial(build, job)), job.sizes, limits, *others),
+        batch_size=run.batch,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(min_size=pool.min_size, max_size=pool.max_size),
         num_cpus=pool.cpus,
         num_gpus=pool.gpus,
+        max_restarts=-1,
+        max_task_retries=-1,
     )
 
 

@@ -1,19 +1,14 @@
 """Which stages run together in one process: a photo is decoded once in each chain, and only its file crosses between
-them.
+them. The processes that work (``pipeline.isolation``) import this; they need no Ray.
 """
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
-
-import cv2
-import pyarrow as pa
 
 from infra.weights import sha256
 from models.checkpoint import Checkpoint, Device
 from models.detector import Detector
-from pipeline.columns import Columns
 from pipeline.job import Job, code_version
 from stages.align import Align
 from stages.detect import Decode, Detect, WholePhoto
@@ -25,7 +20,7 @@ from stages.read import Read
 from stages.recipe import CROPS, DetectRecipe, helpers, named
 from stages.release import Release
 from stages.score import Score
-from stages.stage import Singly, Stage, run
+from stages.stage import Singly, Stage
 from stages.write import Conclude, Write
 from stages.xmp import EditRecord
 
@@ -33,34 +28,6 @@ if TYPE_CHECKING:
     from models.parser import Parser
 
 Build = Callable[[Job], list[Stage]]
-
-
-class Chain:
-    """A chain of stages as Ray Data calls it: a table in, a table out. Built once in its worker process."""
-
-    pixels = True
-
-    def __init__(self, job: Job, build: Build) -> None:
-        cv2.setNumThreads(1)
-        self.columns = Columns(job.sizes, job.keep)
-        self.stages: Sequence[Stage] = build(job)
-        one_thread()
-
-    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        photos = run(self.stages, self.columns.photos(table))
-        yield self.columns.table(photos, self.pixels)
-
-
-def one_thread() -> None:
-    """Torch, where a stage has imported it, computes with one thread, whatever Ray gave the process."""
-    if torch := sys.modules.get("torch"):
-        torch.set_num_threads(1)
-
-
-class LastChain(Chain):
-    """The chain whose photos go to the driver: rows alone, no pixels."""
-
-    pixels = False
 
 
 def prepare(job: Job) -> list[Stage]:

@@ -3,6 +3,7 @@ line and a hint.
 """
 
 import importlib.metadata
+import logging
 import os
 import signal
 import sys
@@ -14,7 +15,10 @@ from cyclopts import App, CycloptsError, Parameter
 from infra.errors import OperatorError
 from infra.logs import setup
 from infra.storage import StorageFault
-from pipeline.exits import INTERRUPTED, OPERATOR
+from pipeline.exits import BUG, INTERRUPTED, OPERATOR
+from pipeline.isolation.faults import OurFault
+
+log = logging.getLogger(__name__)
 
 COMMANDS = {
     "pipeline.commands.archive:restore": "Restore the faces of every photo that the sink does not hold yet.",
@@ -77,6 +81,10 @@ def run(arguments: list[str]) -> int:
         return complain(
             " ".join(str(error).split()).rstrip("."), "daguerre --help lists the commands and their options"
         )
+    except OurFault as fault:
+        log.debug("%s\n%s", fault.line, fault.trace)
+        complain(fault.line, "a fault of ours, not a photo's: --verbose or the run record shows the traceback")
+        return BUG
     except KeyboardInterrupt:
         complain("interrupted", "what is done is published: the same command goes on from here")
         return INTERRUPTED

@@ -15,6 +15,7 @@ from infra.config import Run
 from infra.errors import ResourceError
 
 BLOCK_BYTES = 32 * 2**20
+INIT_DEATHS = 10  # a constructor of ours builds nothing: who dies in it was taken away with its node
 
 
 @contextmanager
@@ -42,6 +43,9 @@ def start(run: Run, empty: str) -> None:
     local = address == "local"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its core prints warnings about Ray Data's own actors
+    os.environ.setdefault(
+        "RAY_memory_monitor_refresh_ms", "0"
+    )  # it would end the actor, not the child, again and again
     store = run.object_store_mb * 2**20 if local and run.object_store_mb else None
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
@@ -68,5 +72,6 @@ def quiet() -> None:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.target_max_block_size = BLOCK_BYTES
+    context.max_consecutive_actor_init_deaths = INIT_DEATHS
     for name in ("ray.data", "ray.data._internal.execution"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from ray.data.extensions import ArrowVariableShapedTensorArray
 
-from pipeline.manifest import SCHEMA
+from pipeline.manifest import FIGURES, SCHEMA
 from stages.photo import Face, FaceStatus, Fault, FaultClass, Matrix, Output, Photo, Pixels, Source, Status
 
 Row = dict[str, Any]
@@ -25,6 +25,7 @@ TRANSIT = pa.schema(
         pa.field("renewed", pa.bool_()),
         pa.field("previous_sha256", pa.string()),
         pa.field("retry", pa.bool_()),
+        pa.field("events", FIGURES),
     ]
 )
 
@@ -144,6 +145,7 @@ def to_row(photo: Photo) -> Row:
         "renewed": photo.renewed,
         "previous_sha256": source.previous_sha256,
         "retry": source.retry,
+        "events": figures(photo.events),
     }
 
 
@@ -217,6 +219,7 @@ def to_photo(row: Row) -> Photo:
         result_sha256=row["result_sha256"],
         output=Output(**row["output"]) if row["output"] else None,
         seconds=dict(row["seconds"]),
+        events=dict(row["events"]),
     )
 
 

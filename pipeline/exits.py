@@ -5,7 +5,7 @@ from typing import Final
 Exit = int
 
 OK: Final = 0
-BUG: Final = 1  # an exception of ours, with its traceback
+BUG: Final = 1  # our own fault: one line with its cause, or a traceback
 OPERATOR: Final = 2  # something to put right first: one line and a hint
 SOME_FAILED: Final = 3  # the run ended, some of the photos that it worked on failed
 STOPPED: Final = 4  # the failure limit stopped the run

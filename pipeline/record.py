@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,9 @@ from typing import Any
 import cv2
 import ray
 
+from infra.logs import SECRET_VARIABLES, Redactor
+from pipeline.drain import Drain
+from pipeline.isolation.faults import OurFault, text
 from pipeline.job import Job, code_version
 from pipeline.tally import Tally
 from pipeline.work import Work
@@ -18,7 +22,9 @@ from pipeline.work import Work
 
 @dataclass(slots=True)
 class Outcome:
-    """What a run came to. ``state`` is "finished", "stopped" (by the failure limit) or "interrupted"."""
+    """What a run came to. ``state`` is "finished", "stopped" (by the failure limit), "interrupted" or "broken" (by
+    ``error``, which is nobody's but ours or the operator's).
+    """
 
     job: Job
     work: Work
@@ -26,6 +32,8 @@ class Outcome:
     state: str = "finished"
     seconds: float = 0.0
     machine: dict[str, Any] = field(default_factory=dict[str, Any])
+    drain: Drain = field(default_factory=Drain)
+    error: Exception | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -62,6 +70,7 @@ def record(outcome: Outcome, started: datetime) -> dict[str, Any]:
         "started": started.isoformat(),
         "ended": datetime.now(UTC).isoformat(),
         "state": outcome.state,
+        "error": told(outcome.error),
         "recipe": job.recipe.model_dump(mode="json"),
         "recipe_hash": job.recipe.hash,
         "code_version": code_version(),
@@ -78,10 +87,20 @@ def record(outcome: Outcome, started: datetime) -> dict[str, Any]:
         "source_bytes": tally.source_bytes,
         "seconds": outcome.seconds,
         "stage_seconds": dict(tally.seconds),
+        "events": {name: int(count) for name, count in tally.events.items()},
         "photos_per_second": tally.total * rate,
         "faces_per_second": tally.faces.total() * rate,
         "machine": outcome.machine,
     }
+
+
+def told(error: Exception | None) -> dict[str, str] | None:
+    """What ended a run: its line and its traceback, without credentials."""
+    if error is None:
+        return None
+    hidden = Redactor(os.environ.get(name, "") for name in SECRET_VARIABLES)
+    trace = error.trace if isinstance(error, OurFault) else text(error)
+    return {"line": hidden(str(error)), "traceback": hidden(trace)}
 
 
 def write_record(outcome: Outcome, started: datetime) -> None:

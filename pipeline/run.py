@@ -16,6 +16,9 @@ from pipeline import ledger as ledgers
 from pipeline.archive import flow
 from pipeline.cluster import connect
 from pipeline.columns import Columns
+from pipeline.drain import Drain
+from pipeline.gate import opened
+from pipeline.isolation.faults import cause
 from pipeline.job import Job
 from pipeline.ledger import Ledger, Retry
 from pipeline.progress import Progress
@@ -45,7 +48,7 @@ def restore(
     work = plan_work(job, ledger, retry, trial)
     log.info("%d listed, %d done before, %d to do", work.listed, work.done.total(), len(work.todo))
     started = datetime.now(UTC)
-    outcome = Outcome(job, work)
+    outcome = Outcome(job, work, drain=Drain(job.config.run.drain_seconds))
     clock = time.monotonic()
     with closing(Publisher(job, ledger)) as publisher:
         skip(publisher, outcome)
@@ -54,23 +57,32 @@ def restore(
     ledger.tidy()
     outcome.seconds = time.monotonic() - clock
     write_record(outcome, started)
+    if outcome.error:
+        raise outcome.error
     return outcome
 
 
 def work_through(publisher: Publisher, outcome: Outcome, engine: Engine, quiet: bool) -> None:
-    """Publish what the engine brings, to its end, to the failure limit, or until the operator interrupts it."""
-    tally, todo = outcome.tally, len(outcome.work.todo)
-    with Progress(todo, quiet) as progress, closing(engine(outcome)) as tables:
+    """Publish what the engine brings, to its end, to the failure limit, until the operator interrupts it, or until
+    something breaks that is no photo's fault.
+    """
+    tally, todo, drain = outcome.tally, len(outcome.work.todo), outcome.drain
+    with Progress(todo, quiet) as progress, drain, closing(engine(outcome)) as tables:
         try:
-            for table in tables:
+            for table in drain.through(tables):
                 tally.add(table, publisher.ledger.rows)
                 publisher.add(table)
                 progress.show(tally)
                 if tally.over(outcome.job.config.run.max_failed, todo):
                     outcome.state = "stopped"
                     break
+            else:
+                if drain.asked and tally.total < todo:
+                    outcome.state = "interrupted"
         except KeyboardInterrupt:
             outcome.state = "interrupted"
+        except Exception as error:
+            outcome.state, outcome.error = "broken", error
 
 
 def on_ray(outcome: Outcome) -> Generator[pa.Table]:
@@ -79,9 +91,14 @@ def on_ray(outcome: Outcome) -> Generator[pa.Table]:
     with connect(job.config.run) as cluster:
         check_fits(job, cluster)
         outcome.machine = machine(cluster)
-        photos = flow(job, outcome.work.todo)
-        for table in photos.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            yield cast("pa.Table", table)
+        with opened() as gate:
+            outcome.drain.finished = lambda: gate.close() == outcome.tally.total
+            photos = flow(job, outcome.work.todo, gate)
+            try:
+                for table in photos.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+                    yield cast("pa.Table", table)
+            except Exception as error:
+                raise cause(error) from None
 
 
 def skip(publisher: Publisher, outcome: Outcome) -> None:

@@ -12,12 +12,12 @@ from pipeline.ledger import Known
 from stages.photo import Status
 
 SEEN_BEFORE_STOPPING = 200
-NEEDED = ["uri", "status", "error", "faces", "seconds", "renewed"]
+NEEDED = ["uri", "status", "error", "faces", "seconds", "events", "renewed"]
 
 
 @dataclass(slots=True)
 class Tally:
-    """Photos and faces by status, failures by class, seconds by stage, bytes read from the source.
+    """Photos and faces by status, failures by class, seconds by stage, events, bytes read from the source.
 
     ``passed`` counts files that were never read because they are no photos: they are in no rate and no limit.
     """
@@ -26,6 +26,7 @@ class Tally:
     faces: Counter[str] = field(default_factory=Counter[str])
     failures: Counter[str] = field(default_factory=Counter[str])
     seconds: Counter[str] = field(default_factory=Counter[str])
+    events: Counter[str] = field(default_factory=Counter[str])
     renewed: Counter[str] = field(default_factory=Counter[str])
     passed: Counter[str] = field(default_factory=Counter[str])
     source_bytes: int = 0
@@ -42,6 +43,7 @@ class Tally:
         rows: list[dict[str, Any]] = table.select(NEEDED).to_pylist()
         for row in rows:
             self.seconds.update(dict(row["seconds"]))
+            self.events.update(dict(row["events"]))
             if row["renewed"]:
                 self.renewed[published[row["uri"]].status] += 1
                 continue

@@ -55,13 +55,17 @@ class FaultClass(StrEnum):
     WRONG_SIZE = "wrong_size"  # --aligned, and the file is not of the method's crop size
     BAD_NAME = "bad_name"  # a name that cannot be written down
     UNWRITABLE = "unwritable"  # the result cannot be encoded as the photo was
+    CRASH = "crash"  # its worker process died of it, again and again
+    TIMEOUT = "timeout"  # it took longer than the config allows, again and again
     FACES = "faces"  # every face that should have been restored failed
     UNSUPPORTED = "unsupported"  # a format that would not come out as it went in (skipped)
     PASSED = "passed"  # every page is handed through untouched: bilevel scans (skipped)
     NOT_A_PHOTO = "not_a_photo"  # the name's ending is not an image's: never read (skipped)
 
 
-RETRYABLE = frozenset({FaultClass.NOT_FOUND, FaultClass.DENIED, FaultClass.STORAGE})
+RETRYABLE = frozenset(
+    {FaultClass.NOT_FOUND, FaultClass.DENIED, FaultClass.STORAGE, FaultClass.CRASH, FaultClass.TIMEOUT}
+)
 SKIPPING = frozenset({FaultClass.UNSUPPORTED, FaultClass.PASSED, FaultClass.NOT_A_PHOTO})
 
 
@@ -171,9 +175,10 @@ class Output:
 class Photo:
     """One photo from listing to manifest. ``status`` is None while there is still something to do.
 
-    ``data`` is the file, 1-D uint8. ``picture`` is the opened file, ``enlarged`` its page at the size of a larger
-    result, and ``edits`` what the faces change in ``raster``; all three live inside one chain of stages and never
-    travel between processes. ``width`` to ``profile`` are those of the first page.
+    ``data`` is the file, 1-D uint8. ``events`` counts what happened on its way and is no fact of it ("out_of_memory",
+    "worker_deaths"): it goes into the run record, not into the manifest. ``picture`` is the opened file, ``enlarged``
+    its page at the size of a larger result, and ``edits`` what the faces change in ``raster``; all three live inside
+    one chain of stages and never travel between processes. ``width`` to ``profile`` are those of the first page.
     """
 
     source: Source
@@ -198,6 +203,7 @@ class Photo:
     result_sha256: str | None = None
     output: Output | None = None
     seconds: dict[str, float] = field(default_factory=dict[str, float])
+    events: dict[str, float] = field(default_factory=dict[str, float])
     picture: Picture | None = None
     enlarged: Enlarged | None = None
     edits: tuple[Edit, ...] = ()

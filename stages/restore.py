@@ -11,8 +11,9 @@ import torch
 
 from models.method import Faces, Restored, Restorer
 from models.parser import Parser, face_mask
+from stages.microbatch import MicroBatches
 from stages.photo import Face, FaceStatus, Matrix, Photo, Pixels
-from stages.stage import spent
+from stages.stage import counted, spent
 
 NONE: Mapping[str, Any] = MappingProxyType({})
 
@@ -39,7 +40,7 @@ class Restore:
     ) -> None:
         self.method = method
         self.restorer = restorer
-        self.batch_size = batch_size
+        self.batches = MicroBatches(batch_size, self.release)
         self.device = device
         self.parser = parser
         self.settings = settings
@@ -47,13 +48,19 @@ class Restore:
 
     def __call__(self, photos: list[Photo]) -> list[Photo]:
         waiting = [face for photo in photos for face in self.mine(photo)]
-        started = time.perf_counter()
-        done: list[Face] = []
-        for start in range(0, len(waiting), self.batch_size):
-            done += self.restore(waiting[start : start + self.batch_size])
+        started, before = time.perf_counter(), self.batches.events
+        done = self.batches.run(waiting, self.restore, too_large)
         share = (time.perf_counter() - started) / max(1, len(waiting))
         results = iter(done)
-        return [self.with_results(photo, [next(results) for _ in self.mine(photo)], share) for photo in photos]
+        ended = [self.with_results(photo, [next(results) for _ in self.mine(photo)], share) for photo in photos]
+        if ended:
+            ended[0] = counted(ended[0], "out_of_memory", self.batches.events - before)
+        return ended
+
+    def release(self) -> None:
+        """Give back what torch's allocator holds on the GPU."""
+        if self.device != "cpu":
+            torch.cuda.empty_cache()
 
     def mine(self, photo: Photo) -> list[Face]:
         return [face for face in photo.faces if photo.open and face.method == self.method and face.crop is not None]
@@ -125,6 +132,10 @@ def with_facts(faces: Sequence[Face], restored: Restored) -> list[Face]:
         else face
         for index, face in enumerate(faces)
     ]
+
+
+def too_large(face: Face) -> Face:
+    return face.failed("out of memory at batch size 1")
 
 
 def finished(face: Face, finite: bool, pixels: Pixels) -> Face:

@@ -44,6 +44,11 @@ def spent(photo: Photo, name: str, seconds: float) -> Photo:
     return replace(photo, seconds=photo.seconds | {name: photo.seconds.get(name, 0.0) + seconds})
 
 
+def counted(photo: Photo, name: str, count: int) -> Photo:
+    """``photo`` with ``count`` more events called ``name``."""
+    return replace(photo, events=photo.events | {name: photo.events.get(name, 0) + count}) if count else photo
+
+
 def run(stages: Sequence[Stage], photos: list[Photo]) -> list[Photo]:
     """All of ``stages``, one after the other."""
     for stage in stages:

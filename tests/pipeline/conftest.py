@@ -16,11 +16,13 @@ from skimage.data import astronaut
 from infra.config import Config
 from pipeline import chains
 from pipeline.archive import blocks
+from pipeline.columns import Columns
 from pipeline.job import make_job
 from pipeline.ledger import Retry
 from pipeline.record import Outcome
 from pipeline.run import Engine, restore
 from pipeline.work import Trial
+from stages.stage import run as run_stages
 
 SETTINGS = {
     "detect": {"detector": "cascade"},
@@ -76,17 +78,17 @@ def archive(tmp_path: Path) -> Path:
 def in_process(outcome: Outcome) -> Generator[pa.Table]:
     """The flow's chains one after the other, batch by batch, without Ray."""
     job = outcome.job
-    steps = [chains.Chain(job, chains.prepare)]
-    steps += [chains.Chain(job, partial(chains.restore, name=name)) for name in job.recipe.methods]
-    steps.append(chains.LastChain(job, chains.finish))
-    batch = job.config.run.batch
+    columns = Columns(job.sizes)
+    builds: list[chains.Build] = [chains.prepare]
+    builds += [partial(chains.restore, name=name) for name in job.recipe.methods]
+    steps = [build(job) for build in [*builds, chains.finish]]
     for block in blocks(job, outcome.work.todo):
-        whole = cast("pa.Table", block)
-        for start in range(0, whole.num_rows, batch):
-            table = whole.slice(start, batch)
-            for step in steps:
-                table = next(step(table))
-            yield table
+        if outcome.drain.asked:
+            return
+        table = cast("pa.Table", block)
+        for stages in steps:
+            table = columns.table(run_stages(stages, columns.photos(table)))
+        yield table
 
 
 def restoring(engine: Engine | None) -> Restoring:

@@ -1,0 +1,84 @@
+"""Stopping a run on SIGINT or SIGTERM: what is in flight is finished, for a while."""
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from types import FrameType, TracebackType
+from typing import TypeVar
+
+log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+EVERY = 0.2
+
+
+class Drain:
+    """After the first signal nothing new begins (``asked``), and ``through`` ends when ``finished`` says so, or after
+    ``seconds``. A second signal raises ``KeyboardInterrupt`` at once.
+
+    Use as a context, in the main thread; in another one signals are left alone. ``finished`` is called from a thread.
+    """
+
+    def __init__(self, seconds: float = 30.0) -> None:
+        self.seconds = seconds
+        self.asked = False
+        self.finished: Callable[[], bool] = lambda: False
+        self.over = False
+        self.waiting = False
+        self.woken = False
+        self.left = threading.Event()
+        self.before: dict[signal.Signals, signal.Handlers | Callable[[int, FrameType | None], object] | int | None] = {}
+
+    def __enter__(self) -> "Drain":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self.before[number] = signal.signal(number, self.handle)
+            threading.Thread(target=self.watch, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.left.set()
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """The handler of both signals; it does as little as it can."""
+        if self.woken:
+            self.woken = False
+            if self.waiting:
+                raise KeyboardInterrupt
+        elif self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def through(self, items: Iterable[Item]) -> Iterator[Item]:
+        """``items``, until nothing more is waited for: then ``KeyboardInterrupt``."""
+        source = iter(items)
+        while True:
+            self.waiting = True
+            try:
+                if self.over:
+                    raise KeyboardInterrupt
+                item = next(source)
+            except StopIteration:
+                return
+            finally:
+                self.waiting = False
+            yield item
+
+    def watch(self) -> None:
+        """Wait for the first signal, then for the end of what is in flight, at most until the deadline."""
+        while not self.asked:
+            if self.left.wait(EVERY):
+                return
+        log.warning("stopping: what is in flight is finished, for at most %g s (again: stop at once)", self.seconds)
+        until = time.monotonic() + self.seconds
+        while time.monotonic() < until and not self.finished():
+            if self.left.wait(EVERY):
+                return
+        self.over = self.woken = True
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
