@@ -58,8 +58,6 @@ def add(photos: Dataset, job: Job, pool: Pool, build: chains.Build, worker: type
         compute=ActorPoolStrategy(min_size=pool.min_size, max_size=pool.max_size),
         num_cpus=pool.cpus,
         num_gpus=pool.gpus,
-        max_restarts=-1,
-        max_task_retries=-1,
     )
 
 

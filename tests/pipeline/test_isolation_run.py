@@ -1,40 +1,139 @@
 """Real runs on Ray with photos that end or hang their worker, actors that are killed, and errors that are ours."""
 
 import json
-import os
-import pickle
 import signal
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from infra.errors import WeightsError
-from pipeline import archive, chains
+from pipeline import chains
 from pipeline.isolation.faults import OurFault
-from pipeline.job import Job
+from pipeline.ledger import Retry
 from pipeline.record import Outcome
-from stages.stage import Stage
+from stages.photo import FaultClass
 from tests.pipeline.conftest import portrait
-from tests.pipeline.isolation.villains import Brighten, failing_builder
+from tests.pipeline.isolation.villains import prepare_slowly, prepare_with_villains
 from tests.pipeline.test_run import results, rows, stable
 
 Restoring = Callable[..., Outcome]
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "aligned": True,
     "methods": {"classic": {"method": "classic", "parameters": {"size": 64}}},
 }
-RUN = {"batch": 8, "part_rows": 3}
 
 
-def with_villains(job: Job, once: Path | None = None) -> list[Stage]:
-    """The first chain, behind a stage that photos with the name of a deed go wrong in."""
-    return [Villain(once), *chains.prepare(job)]
+def settings(batch: int = 8, **run: object) -> dict[str, Any]:
+    return SETTINGS | {"run": {"batch": batch, "part_rows": 2, **run}}
 
 
-class Villain(Brighten):
-    """Deeds by the name of the file, without its ending."""
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    """Fourteen aligned faces of 64 pixels."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for index in range(14):
+        portrait(64, index).save(folder / f"{index:02}.png")
+    return folder
+
+
+def compare(sink: Path, whole: Path) -> None:
+    assert results(sink) == results(whole)
+    assert stable(sink) == stable(whole)
+
+
+def test_a_crash_and_a_hang_cost_two_photos_and_a_retry_mends_them(
+    faces: Path, tmp_path: Path, run: Restoring, run_on_ray: Restoring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    portrait(64, 20).save(faces / "segfault.png")
+    portrait(64, 21).save(faces / "hang.png")
+    sink = tmp_path / "out"
+    run(faces, tmp_path / "whole", **settings())
+    with monkeypatch.context() as patched:
+        patched.setattr(chains, "prepare", prepare_with_villains)
+        outcome = run_on_ray(faces, sink, **settings(photo_seconds=2))
+    assert outcome.tally.failures == {"crash": 1, "timeout": 1}
+    assert outcome.tally.events == {"worker_deaths": 6}
+    found, whole = stable(sink), stable(tmp_path / "whole")
+    assert found["segfault.png"]["error"] == {
+        "stage": "brighten",
+        "class": "crash",
+        "message": "its process was killed by SIGSEGV",
+        "attempts": 2,
+        "retryable": True,
+    }
+    assert found["hang.png"]["error"]["message"] == "it took longer than 2 s (run.photo_seconds)"
+    assert {path: row for path, row in found.items() if path[0].isdigit()} == {
+        path: row for path, row in whole.items() if path[0].isdigit()
+    }
+    run_on_ray(faces, sink, retry=Retry(classes=frozenset({FaultClass.CRASH, FaultClass.TIMEOUT})), **settings())
+    compare(sink, tmp_path / "whole")
+
+
+def actors(name: str) -> list[psutil.Process]:
+    """Our actors of one kind that run on this machine."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if f"MapBatches({name})" in " ".join(process.info["cmdline"] or [])
+    ]
+
+
+def when_parts(sink: Path, count: int, action: Callable[[], object]) -> threading.Thread:
+    """``action``, in a thread, once the sink has ``count`` parts."""
+
+    def wait() -> None:
+        until = time.monotonic() + 100
+        while len(list(sink.glob("manifest/*.parquet"))) < count and time.monotonic() < until:
+            time.sleep(0.05)
+        action()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_an_actor_that_is_killed_costs_its_batch_and_no_photo(
+    number: signal.Signals,
+    faces: Path,
+    tmp_path: Path,
+    run: Restoring,
+    run_on_ray: Restoring,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sink, killed = tmp_path / "out", list[int]()
+
+    def kill() -> None:
+        for process in actors("FirstWorker"):
+            process.send_signal(number)
+            killed.append(process.pid)
+
+    run(faces, tmp_path / "whole", **settings())
+    monkeypatch.setattr(chains, "prepare", prepare_slowly)
+    thread = when_parts(sink, 1, kill)
+    outcome = run_on_ray(faces, sink, **settings(batch=2))
+    thread.join()
+    assert killed
+    assert outcome.tally.failures == {}
+    compare(sink, tmp_path / "whole")
+
+
+def test_a_bug_in_a_stage_ends_the_run_with_its_cause_in_one_line_and_keeps_what_is_done(
+    faces: Path, tmp_path: Path, run_on_ray: Restoring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    portrait(64, 20).save(faces / "stumble.png")
+    sink = tmp_path / "out"
+    monkeypatch.setattr(chains, "prepare", prepare_with_villains)
+    with pytest.raises(OurFault) as caught:
+        run_on_ray(faces, sink, **settings(batch=2))
+    assert caught.value.line.startswith("ZeroDivisionError: a bug (isolation/villains.py:")
+    record = json.loads(next((sink / "runs").iterdir()).read_text())
+    assert record["state"] == "broken"
+    assert record["error"]["line"] == caught.value.line
+    assert "in stumble" in record["error"]["traceback"]
+    assert set(rows(sink)) <= {f"{index:02}.png" for index in range(14)}

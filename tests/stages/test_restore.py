@@ -159,3 +159,33 @@ def test_a_face_that_failed_has_neither_figures_nor_middle_results() -> None:
     failed, restored = Restore("m", Both(), 8, keep=frozenset({"half"}))([photo(1, 2)])[0].faces
     assert (failed.figures, failed.kept) == ({}, {})
     assert restored.figures == {"x": 1.0}
+
+
+class Capped(Brighter):
+    """Has memory for ``most`` faces, and for no face whose seed is 9."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+    def restore(self, faces: Faces) -> Restored:
+        if len(faces.crops) > self.most or 9 in faces.seeds:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().restore(faces)
+
+
+def test_with_memory_for_an_eighth_of_a_batch_every_face_is_restored_as_with_enough() -> None:
+    photos = [photo(1, 2, 3), photo(4), photo(5, 6, 7, 8), photo(1)] * 5
+    stage, network = Restore("m", Capped(2), 16), Brighter()
+    done = stage(photos) + stage(photos)
+    for ours, plain in zip(done, Restore("m", network, 16)(photos) * 2, strict=True):
+        assert len(ours.faces) == len(plain.faces)
+        for one, other in zip(ours.faces, plain.faces, strict=True):
+            np.testing.assert_array_equal(one.restored, other.restored)
+    assert [one.events.get("out_of_memory", 0) for one in done] == [3, *[0] * 39]
+
+
+def test_a_face_that_does_not_fit_alone_fails_alone() -> None:
+    faces = Restore("m", Capped(8), 4)([photo(1, 9, 2)])[0].faces
+    assert [face.status for face in faces] == [FaceStatus.RESTORED, FaceStatus.FAILED, FaceStatus.RESTORED]
+    assert faces[1].reason == "out of memory at batch size 1"
