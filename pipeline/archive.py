@@ -37,13 +37,12 @@ def flow(job: Job, todo: Sequence[Source], gate: Gate) -> Dataset:
     photos = ray.data.from_blocks(blocks(job, todo))  # as from_arrow, but without tasks that look at each block
     photos = add(photos, job, pools.prepare, chains.prepare, FirstWorker, gate)
     for name in job.recipe.methods:
-        photos = add(photos, job, named(job.config, name).pool, partial(chains.restore, name=name), Worker)
-    return add(photos, job, pools.finish, chains.finish, LastWorker)
+        photos = add(photos, job, named(job.config, name).pool, partial(chains.restore, name=name), Worker, gate)
+    return add(photos, job, pools.finish, chains.finish, LastWorker, gate)
 
 
-def add(photos: Dataset, job: Job, pool: Pool, build: chains.Build, worker: type[Worker], *others: object) -> Dataset:
-    """One more pool of actors, each of which has its stages built once, in a child. ``others`` are what its kind of
-    worker needs besides.
+def add(photos: Dataset, job: Job, pool: Pool, build: chains.Build, worker: type[Worker], gate: Gate) -> Dataset:
+    """One more pool of actors, each of which has its stages built once, in a child.
 
     An actor that dies, with its node perhaps, is started again and given its batch again, without end: that is not held
     against photos, which can end nothing but a child.
@@ -52,7 +51,7 @@ def add(photos: Dataset, job: Job, pool: Pool, build: chains.Build, worker: type
     limits = Limits(run.photo_seconds, run.worker_memory_mb)
     return photos.map_batches(
         worker,
-        fn_constructor_args=(pickle.dumps(partial(build, job)), job.sizes, limits, *others),
+        fn_constructor_args=(pickle.dumps(partial(build, job)), job.sizes, limits, gate),
         batch_size=run.batch,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(min_size=pool.min_size, max_size=pool.max_size),

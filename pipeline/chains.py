@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from infra.weights import sha256
 from models.checkpoint import Checkpoint, Device
 from models.detector import Detector
+from models.quality_measure import all_measures
 from pipeline.job import Job, code_version
 from stages.align import Align
+from stages.codec import all_codecs
 from stages.detect import Decode, Detect, WholePhoto
 from stages.enlarge import Enlarge, Upscaler
 from stages.output import Wanted
@@ -32,6 +34,7 @@ Build = Callable[[Job], list[Stage]]
 
 def prepare(job: Job) -> list[Stage]:
     """Read, decode, detect, align. A detector on a GPU gets the batch's photos together, another one each by itself."""
+    discover()
     detect, keep_all = job.recipe.detect, job.config.write.unchanged == "copy"
     read, align, release = Read(job.storage, job.limits), Align(job.recipe), Release(keep_all)
     if detect is None:
@@ -59,6 +62,7 @@ def restore(job: Job, name: str) -> list[Stage]:
 
 def finish(job: Job) -> list[Stage]:
     """Paste back, score, write; one photo at a time."""
+    discover()
     recipe, write = job.recipe, job.config.write
     paste: Stage = Paste(recipe.paste.feather) if recipe.paste else Replace()
     enlarge = [Enlarge(recipe.scale, job.limits, build_upscaler(job))] if recipe.scale > 1 else []
@@ -67,6 +71,12 @@ def finish(job: Job) -> list[Stage]:
     store = Write(job.storage, job.sink, *keep, partial(record_of, recipe=recipe.hash), wanted)
     stages: list[Stage] = [Decode(job.limits), *enlarge, paste, Score(recipe.aligned), Conclude(), store]
     return [Singly(stages)]
+
+
+def discover() -> None:
+    """Import every codec and measure now: later, it would be in the first photo's time."""
+    all_codecs()
+    all_measures()
 
 
 def record_of(photo: Photo, recipe: str) -> EditRecord:

@@ -1,4 +1,7 @@
-"""The gate that photos go through into the flow, for all nodes: while a run is being stopped it is closed."""
+"""The gate that photos go through into the flow, for all nodes: while a run is being stopped it is closed.
+
+It also keeps what ends a run, as it was raised: Ray Data hands the driver its text alone.
+"""
 
 import contextlib
 from collections.abc import Generator
@@ -6,6 +9,9 @@ from typing import Any
 
 import ray
 from ray.exceptions import RayError
+
+from infra.errors import OperatorError
+from pipeline.isolation.faults import OurFault
 
 ANSWER_SECONDS = 10.0
 
@@ -16,6 +22,7 @@ class Keeper:
     def __init__(self) -> None:
         self.open = True
         self.photos = 0
+        self.faults: list[OperatorError | OurFault] = []
 
     def enter(self, photos: int) -> bool:
         self.photos += photos if self.open else 0
@@ -24,6 +31,12 @@ class Keeper:
     def close(self) -> int:
         self.open = False
         return self.photos
+
+    def report(self, fault: OperatorError | OurFault) -> None:
+        self.faults.append(fault)
+
+    def reported(self) -> list[OperatorError | OurFault]:
+        return self.faults
 
 
 class Gate:
@@ -43,6 +56,18 @@ class Gate:
         """Let nobody in any more; how many photos are in or through, None if that cannot be known now."""
         try:
             return int(ray.get(self.keeper.close.remote(), timeout=ANSWER_SECONDS))
+        except RayError:
+            return None
+
+    def report(self, fault: OperatorError | OurFault) -> None:
+        """Leave word of what ends the run."""
+        with contextlib.suppress(RayError):
+            ray.get(self.keeper.report.remote(fault), timeout=ANSWER_SECONDS)
+
+    def reported(self) -> OperatorError | OurFault | None:
+        """What a worker said first of what ends the run."""
+        try:
+            return next(iter(ray.get(self.keeper.reported.remote(), timeout=ANSWER_SECONDS)), None)
         except RayError:
             return None
 

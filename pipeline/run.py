@@ -98,7 +98,7 @@ def on_ray(outcome: Outcome) -> Generator[pa.Table]:
                 for table in photos.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
                     yield cast("pa.Table", table)
             except Exception as error:
-                raise cause(error) from None
+                raise gate.reported() or cause(error) from None
 
 
 def skip(publisher: Publisher, outcome: Outcome) -> None:

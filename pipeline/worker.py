@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import pyarrow as pa
 
+from infra.errors import OperatorError
 from pipeline.columns import Columns
 from pipeline.gate import Gate
+from pipeline.isolation.faults import OurFault
 from pipeline.isolation.messages import Limits
 from pipeline.isolation.sandbox import Sandbox
 from pipeline.isolation.supervisor import Supervisor
@@ -16,13 +18,14 @@ from stages.write import target_of
 
 class Worker:
     """``build`` is a pickled ``isolation.messages.Build``. The child starts at once and is waited for at the first
-    table.
+    table. What ends the run is reported at ``gate``.
     """
 
     pixels = True
 
-    def __init__(self, build: bytes, sizes: Mapping[str, int], limits: Limits) -> None:
+    def __init__(self, build: bytes, sizes: Mapping[str, int], limits: Limits, gate: Gate) -> None:
         self.columns = Columns(sizes)
+        self.gate = gate
         self.supervisor = Supervisor(Sandbox(build, limits))
         self.supervisor.sandbox.start()
 
@@ -30,15 +33,15 @@ class Worker:
         yield self.columns.table(self.work(self.columns.photos(table)), self.pixels)
 
     def work(self, photos: list[Photo]) -> list[Photo]:
-        return self.supervisor(photos)
+        try:
+            return self.supervisor(photos)
+        except (OperatorError, OurFault) as fault:
+            self.gate.report(fault)
+            raise
 
 
 class FirstWorker(Worker):
     """The first pool's. Behind a closed gate it takes no more photos: they leave the flow and have no row."""
-
-    def __init__(self, build: bytes, sizes: Mapping[str, int], limits: Limits, gate: Gate) -> None:
-        super().__init__(build, sizes, limits)
-        self.gate = gate
 
     def work(self, photos: list[Photo]) -> list[Photo]:
         return super().work(photos) if self.gate.enter(len(photos)) else []

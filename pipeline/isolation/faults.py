@@ -29,13 +29,10 @@ def text(error: BaseException) -> str:
     return "".join(traceback.format_exception(error))
 
 
-def cause(error: BaseException) -> OperatorError | OurFault:
-    """What a run ends with because of ``error``, which may have come wrapped from another process."""
-    seen: list[BaseException] = []
-    inner: BaseException | None = error
-    while inner is not None and inner not in seen:
-        if isinstance(inner, OperatorError | OurFault):
-            return inner
-        seen.append(inner)
-        inner = getattr(inner, "cause", None) or inner.__cause__ or inner.__context__
-    return OurFault(one_line(error), text(error))
+def cause(error: Exception) -> OperatorError | OurFault:
+    """What a run ends with because of ``error``. Of a text that holds a whole traceback, as Ray's, the last line."""
+    if isinstance(error, OperatorError | OurFault):
+        return error
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    line = f"{type(error).__name__}: {lines[-1]}"[:500] if len(lines) > 1 else one_line(error)
+    return OurFault(line, text(error))

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -57,11 +58,16 @@ class Child:
 
 
 class Sandbox:
-    """Stages in a child. ``build`` must pickle: a function of a module, or a ``partial`` of one."""
+    """Stages in a child. ``build`` must pickle: a function of a module, or a ``partial`` of one.
+
+    Children are started by a thread of the sandbox's own, because the kernel ends a child with the thread that started
+    it, and Ray calls its actors in threads that come and go.
+    """
 
     def __init__(self, build: Build | bytes, limits: Limits) -> None:
         self.build = build if isinstance(build, bytes) else pickle.dumps(build)
         self.limits = limits
+        self.starter = ThreadPoolExecutor(1)
         self.child: Child | None = None
         self.stage = NOWHERE
         self.until = 0.0
@@ -71,7 +77,8 @@ class Sandbox:
         if self.child is None:
             ours, theirs = socket.socketpair()
             with theirs:
-                self.child = Child(spawn(theirs, self.limits), Wire(ours))
+                process = self.starter.submit(spawn, theirs, self.limits).result()
+            self.child = Child(process, Wire(ours))
             self.tell(self.child, self.build)
         return self.child
 

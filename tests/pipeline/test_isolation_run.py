@@ -55,7 +55,7 @@ def test_a_crash_and_a_hang_cost_two_photos_and_a_retry_mends_them(
     run(faces, tmp_path / "whole", **settings())
     with monkeypatch.context() as patched:
         patched.setattr(chains, "prepare", prepare_with_villains)
-        outcome = run_on_ray(faces, sink, **settings(photo_seconds=2))
+        outcome = run_on_ray(faces, sink, **settings(photo_seconds=3))
     assert outcome.tally.failures == {"crash": 1, "timeout": 1}
     assert outcome.tally.events == {"worker_deaths": 6}
     found, whole = stable(sink), stable(tmp_path / "whole")
@@ -66,7 +66,7 @@ def test_a_crash_and_a_hang_cost_two_photos_and_a_retry_mends_them(
         "attempts": 2,
         "retryable": True,
     }
-    assert found["hang.png"]["error"]["message"] == "it took longer than 2 s (run.photo_seconds)"
+    assert found["hang.png"]["error"]["message"] == "it took longer than 3 s (run.photo_seconds)"
     assert {path: row for path, row in found.items() if path[0].isdigit()} == {
         path: row for path, row in whole.items() if path[0].isdigit()
     }

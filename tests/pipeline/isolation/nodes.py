@@ -1,0 +1,58 @@
+"""A run on a cluster of three Ray nodes on this machine, one of which goes and one of which comes in mid-run.
+
+    python -m tests.pipeline.isolation.nodes SOURCE SINK SETTINGS
+
+Prints the run's state and failures, and how many photos had rows when the node went.
+"""
+
+import json
+import logging
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import ray
+from ray.cluster_utils import Cluster
+
+from infra.config import Config
+from pipeline import chains
+from pipeline.job import make_job
+from pipeline.ledger import Retry
+from pipeline.run import restore
+from pipeline.work import Trial
+from tests.pipeline.isolation.villains import prepare_slowly
+
+
+def exchange(cluster: Cluster, going: object, sink: Path, told: list[int]) -> None:
+    """Once two parts are published, one node goes at once and another comes."""
+    while len(parts := list(sink.glob("manifest/*.parquet"))) < 2:
+        time.sleep(0.05)
+    told.append(len(parts))
+    cluster.remove_node(going, allow_graceful=False)
+    cluster.add_node(num_cpus=1)
+
+
+def main(source: str, sink: str, settings: str) -> None:
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    going = cluster.add_node(num_cpus=1)
+    cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    chains.prepare = prepare_slowly
+    told: list[int] = []
+    with tempfile.TemporaryDirectory() as empty:
+        environment = {"working_dir": empty}
+        ray.init(cluster.address, runtime_env=environment, logging_level=logging.ERROR, log_to_driver=False)
+        thread = threading.Thread(target=exchange, args=(cluster, going, Path(sink), told), daemon=True)
+        thread.start()
+        job = make_job(source, sink, Config.model_validate_json(settings))
+        outcome = restore(job, Retry(), Trial(), quiet=True)
+        thread.join(60)
+        print(json.dumps({"state": outcome.state, "failures": dict(outcome.tally.failures), "parts": told}))
+        ray.shutdown()
+        cluster.shutdown()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
