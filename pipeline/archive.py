@@ -51,7 +51,7 @@ def add(photos: Dataset, job: Job, pool: Pool, build: chains.Build, worker: type
     limits = Limits(run.photo_seconds, run.worker_memory_mb)
     return photos.map_batches(
         worker,
-        fn_constructor_args=(pickle.dumps(partial(build, job)), job.sizes, limits, gate),
+        fn_constructor_args=(pickle.dumps(partial(build, job)), Columns(job.sizes, job.keep), limits, gate),
         batch_size=run.batch,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(min_size=pool.min_size, max_size=pool.max_size),

@@ -1,6 +1,6 @@
 """A pool's actor, as Ray Data calls it: a table in, a table out. The work is done in its child process."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pyarrow as pa
@@ -23,8 +23,8 @@ class Worker:
 
     pixels = True
 
-    def __init__(self, build: bytes, sizes: Mapping[str, int], limits: Limits, gate: Gate) -> None:
-        self.columns = Columns(sizes)
+    def __init__(self, build: bytes, columns: Columns, limits: Limits, gate: Gate) -> None:
+        self.columns = columns
         self.gate = gate
         self.supervisor = Supervisor(Sandbox(build, limits))
         self.supervisor.sandbox.start()

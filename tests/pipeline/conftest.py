@@ -78,7 +78,7 @@ def archive(tmp_path: Path) -> Path:
 def in_process(outcome: Outcome) -> Generator[pa.Table]:
     """The flow's chains one after the other, batch by batch, without Ray."""
     job = outcome.job
-    columns = Columns(job.sizes)
+    columns = Columns(job.sizes, job.keep)
     builds: list[chains.Build] = [chains.prepare]
     builds += [partial(chains.restore, name=name) for name in job.recipe.methods]
     steps = [build(job) for build in [*builds, chains.finish]]
