@@ -9,7 +9,7 @@ and 24 of 840 x 840 (2.1 MB), PNG, ``classic``. CPU seconds are those of this pr
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -48,12 +48,12 @@ def builds(job: Job) -> list[Callable[[], list[chains.Stage]]]:
 
 
 @contextmanager
-def in_this_process(job: Job) -> Iterator[list[Step]]:
+def in_this_process(job: Job) -> Generator[list[Step]]:
     yield [partial(run, build()) for build in builds(job)]
 
 
 @contextmanager
-def in_children(job: Job) -> Iterator[list[Step]]:
+def in_children(job: Job) -> Generator[list[Step]]:
     boxes = [Sandbox(build, Limits(300)) for build in builds(job)]
     yield [Supervisor(box) for box in boxes]
     for box in boxes:

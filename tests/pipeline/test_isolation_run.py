@@ -17,7 +17,7 @@ from pipeline.ledger import Retry
 from pipeline.record import Outcome
 from stages.photo import FaultClass
 from tests.pipeline.conftest import portrait
-from tests.pipeline.isolation.villains import prepare_slowly, prepare_with_villains
+from tests.pipeline.isolation.bad_chains import prepare_slowly, prepare_with_villains
 from tests.pipeline.test_run import results, rows, stable
 
 Restoring = Callable[..., Outcome]

@@ -22,7 +22,7 @@ from pipeline.job import make_job
 from pipeline.ledger import Retry
 from pipeline.run import restore
 from pipeline.work import Trial
-from tests.pipeline.isolation.villains import prepare_slowly
+from tests.pipeline.isolation.bad_chains import prepare_slowly
 
 
 def exchange(cluster: Cluster, going: object, sink: Path, told: list[int]) -> None:

@@ -12,8 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from infra.errors import WeightsError
-from pipeline import chains
-from pipeline.job import Job
 from stages.photo import FaultClass, Photo, PhotoFault, Source
 from stages.stage import Singly, Stage, each
 
@@ -108,15 +106,6 @@ def one_by_one(once: Path | None = None) -> Sequence[Stage]:
 
 def together() -> Sequence[Stage]:
     return [Brighten()]
-
-
-def prepare_with_villains(job: Job, once: Path | None = None) -> list[Stage]:
-    """The real first chain, behind a stage that photos with the name of a deed go wrong in."""
-    return [Singly([Brighten(once)]), *chains.prepare(job)]
-
-
-def prepare_slowly(job: Job) -> list[Stage]:
-    return [Slow(), *chains.prepare(job)]
 
 
 def slow_singly() -> Sequence[Stage]:
