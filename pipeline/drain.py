@@ -4,7 +4,8 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import TypeVar
 
@@ -14,17 +15,22 @@ Item = TypeVar("Item")
 EVERY = 0.2
 
 
-class Drain:
-    """After the first signal nothing new begins (``asked``), and ``through`` ends when ``finished`` says so, or after
-    ``seconds``. A second signal raises ``KeyboardInterrupt`` at once.
+def never() -> bool:
+    return False
 
-    Use as a context, in the main thread; in another one signals are left alone. ``finished`` is called from a thread.
+
+class Drain:
+    """After the first signal nothing new begins (``asked``), and ``through`` ends when nothing is in flight
+    (``until``), or after ``seconds``. A second signal raises ``KeyboardInterrupt`` at once.
+
+    Use as a context, in the main thread; in another one signals are left alone.
     """
 
     def __init__(self, seconds: float = 30.0) -> None:
         self.seconds = seconds
         self.asked = False
-        self.finished: Callable[[], bool] = lambda: False
+        self.finished = never
+        self.asking = threading.Lock()
         self.over = False
         self.waiting = False
         self.woken = False
@@ -55,6 +61,16 @@ class Drain:
             raise KeyboardInterrupt
         self.asked = True
 
+    @contextmanager
+    def until(self, finished: Callable[[], bool]) -> Generator[None]:
+        """While this lasts, ``finished`` says whether nothing is in flight any more. It is called from a thread."""
+        self.finished = finished
+        try:
+            yield
+        finally:
+            with self.asking:
+                self.finished = never
+
     def through(self, items: Iterable[Item]) -> Iterator[Item]:
         """``items``, until nothing more is waited for: then ``KeyboardInterrupt``."""
         source = iter(items)
@@ -77,8 +93,12 @@ class Drain:
                 return
         log.warning("stopping: what is in flight is finished, for at most %g s (again: stop at once)", self.seconds)
         until = time.monotonic() + self.seconds
-        while time.monotonic() < until and not self.finished():
+        while time.monotonic() < until and not self.ended():
             if self.left.wait(EVERY):
                 return
         self.over = self.woken = True
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+
+    def ended(self) -> bool:
+        with self.asking:
+            return self.finished()

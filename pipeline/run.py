@@ -91,8 +91,7 @@ def on_ray(outcome: Outcome) -> Generator[pa.Table]:
     with connect(job.config.run) as cluster:
         check_fits(job, cluster)
         outcome.machine = machine(cluster)
-        with opened() as gate:
-            outcome.drain.finished = lambda: gate.close() == outcome.tally.total
+        with opened() as gate, outcome.drain.until(lambda: gate.close() == outcome.tally.total):
             photos = flow(job, outcome.work.todo, gate)
             try:
                 for table in photos.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):

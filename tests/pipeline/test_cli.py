@@ -8,7 +8,8 @@ import pytest
 
 from pipeline import cli
 from pipeline.commands.archive import exit_of, summary
-from pipeline.exits import OK, OPERATOR, SOME_FAILED, STOPPED
+from pipeline.exits import BUG, OK, OPERATOR, SOME_FAILED, STOPPED
+from pipeline.isolation.faults import OurFault
 from pipeline.record import Outcome
 
 Restoring = Callable[..., Outcome]
@@ -131,6 +132,22 @@ def test_exit_codes_tell_failed_photos_and_a_stopped_run_apart(
     outcome.state = "interrupted"
     with pytest.raises(KeyboardInterrupt):
         exit_of(outcome)
+
+
+def test_our_own_fault_is_one_line_and_its_traceback_a_matter_of_verbose(
+    archive: Path, tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*arguments: object) -> Outcome:
+        raise OurFault("ZeroDivisionError: a bug (stages/paste.py:61)", "Traceback ...")
+
+    monkeypatch.setattr("pipeline.run.restore", broken)
+    command = ["restore", str(archive), str(tmp_path / "out"), "--config", str(config)]
+    assert cli.run(command) == BUG
+    printed = capsys.readouterr().err
+    assert printed.splitlines()[0] == "error: ZeroDivisionError: a bug (stages/paste.py:61)"
+    assert "Traceback" not in printed
+    assert cli.run([*command, "--verbose"]) == BUG
+    assert "Traceback ..." in capsys.readouterr().err
 
 
 def test_methods_are_listed_with_papers_and_licences(capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,8 +68,8 @@ def test_what_is_in_flight_when_the_time_is_up_is_given_up() -> None:
 
 def test_it_ends_before_its_time_when_nothing_is_in_flight_any_more() -> None:
     started, drain = time.monotonic(), Drain(60)
-    drain.finished = lambda: True
-    assert work(drain, forever()) == [1]
+    with drain.until(lambda: True):
+        assert work(drain, forever()) == [1]
     assert time.monotonic() - started < 10
 
 

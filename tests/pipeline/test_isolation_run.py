@@ -1,22 +1,34 @@
 """Real runs on Ray with photos that end or hang their worker, actors that are killed, and errors that are ours."""
 
 import json
+import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
+import pyarrow as pa
 import pytest
 
 from pipeline import chains
+from pipeline.archive import blocks
+from pipeline.columns import Columns
+from pipeline.commands.archive import exit_of
+from pipeline.exits import STOPPED
 from pipeline.isolation.faults import OurFault
+from pipeline.isolation.messages import Limits
+from pipeline.isolation.sandbox import Sandbox
+from pipeline.isolation.supervisor import Supervisor
 from pipeline.ledger import Retry
 from pipeline.record import Outcome
 from stages.photo import FaultClass
-from tests.pipeline.conftest import portrait
+from stages.stage import run as run_stages
+from tests.pipeline.conftest import portrait, restoring
 from tests.pipeline.isolation.bad_chains import prepare_slowly, prepare_with_villains
 from tests.pipeline.test_run import results, rows, stable
 
@@ -121,6 +133,60 @@ def test_an_actor_that_is_killed_costs_its_batch_and_no_photo(
     assert killed
     assert outcome.tally.failures == {}
     compare(sink, tmp_path / "whole")
+
+
+def test_sigterm_lets_what_is_in_flight_finish_and_the_next_run_does_the_rest(
+    faces: Path, tmp_path: Path, run: Restoring, run_on_ray: Restoring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for index in range(14, 40):
+        portrait(64, index).save(faces / f"{index}.png")
+    sink = tmp_path / "out"
+    run(faces, tmp_path / "whole", **settings())
+    monkeypatch.setattr(chains, "prepare", prepare_slowly)
+    thread = when_parts(sink, 1, partial(os.kill, os.getpid(), signal.SIGTERM))
+    stopped = run_on_ray(faces, sink, **settings(batch=2, drain_seconds=60))
+    thread.join()
+    assert stopped.state == "interrupted"
+    assert 2 <= stopped.tally.total == len(rows(sink)) < 40
+    assert stopped.tally.failures == {}
+    assert run_on_ray(faces, sink, **settings()).tally.total == 40 - stopped.tally.total
+    compare(sink, tmp_path / "whole")
+
+
+def test_what_is_not_finished_when_the_drain_ends_is_given_up(
+    faces: Path, tmp_path: Path, run_on_ray: Restoring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    portrait(64, 20).save(faces / "wait.png")
+    sink = tmp_path / "out"
+    monkeypatch.setattr(chains, "prepare", prepare_with_villains)
+    thread = when_parts(sink, 7, partial(os.kill, os.getpid(), signal.SIGTERM))
+    started = time.monotonic()
+    stopped = run_on_ray(faces, sink, **settings(batch=1, drain_seconds=1))
+    thread.join()
+    assert (stopped.state, stopped.tally.failures) == ("interrupted", {})
+    assert set(rows(sink)) == {f"{index:02}.png" for index in range(14)}
+    assert time.monotonic() - started < 100
+
+
+def in_children(outcome: Outcome) -> Generator[pa.Table]:
+    """The flow without Ray, its first chain in a child."""
+    job = outcome.job
+    columns = Columns(job.sizes)
+    others = [*chains.restore(job, "classic"), *chains.finish(job)]
+    with closing(Sandbox(partial(prepare_with_villains, job), Limits(60))) as box:
+        for block in blocks(job, outcome.work.todo):
+            photos = Supervisor(box)(columns.photos(cast("pa.Table", block)))
+            yield columns.table(run_stages(others, photos), pixels=False)
+
+
+def test_crashes_count_for_the_failure_limit(tmp_path: Path) -> None:
+    for name in "abcdef":
+        (tmp_path / "in" / name).mkdir(parents=True)
+        portrait(64, 1).save(tmp_path / "in" / name / ("good.png" if name == "a" else "segfault.png"))
+    stopped = restoring(in_children)(tmp_path / "in", tmp_path / "out", **settings(batch=1, max_failed="1"))
+    assert (stopped.state, stopped.tally.failures) == ("stopped", {"crash": 2})
+    assert exit_of(stopped) == STOPPED
+    assert {row["status"] for row in rows(tmp_path / "out").values()} == {"restored", "failed"}
 
 
 def test_a_bug_in_a_stage_ends_the_run_with_its_cause_in_one_line_and_keeps_what_is_done(
