@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import psutil
 from PIL import Image
 
 from infra.config import Config
@@ -43,8 +44,8 @@ def job_of(folder: Path, sink: Path, side: int) -> Job:
     return make_job(str(folder), str(sink), Config.model_validate({"aligned": True, "methods": methods}))
 
 
-def builds(job: Job) -> list[Callable[[], list[chains.Stage]]]:
-    return [partial(build, job) for build in (chains.prepare, partial(chains.restore, name="classic"), chains.finish)]
+def builds(job: Job) -> list[partial[list[chains.Stage]]]:
+    return [partial(chains.prepare, job), partial(chains.restore, job, name="classic"), partial(chains.finish, job)]
 
 
 @contextmanager
@@ -76,11 +77,24 @@ def measure(steps: list[Step], photos: list[Photo]) -> float:
     return time.perf_counter() - started
 
 
+def starts(job: Job) -> None:
+    """What it takes to start a child of each chain: seconds, and its private memory before the first photo."""
+    for build in builds(job):
+        box, started = Sandbox(build, Limits(300)), time.perf_counter()
+        child = box.wait_until_ready()
+        seconds = time.perf_counter() - started
+        memory = psutil.Process(child.process.pid).memory_full_info().uss / 1e6
+        print(f"a child of {build.func.__name__}: ready after {seconds:.1f} s, {memory:.0f} MB", flush=True)
+        box.close()
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for count, side in ((200, 256), (24, 840)):
             folder = Path(scratch) / str(side)
             photos = make_faces(folder / "in", count, side)
+            if side == 256:
+                starts(job_of(folder / "in", folder / "out", side))
             size = sum(path.stat().st_size for path in (folder / "in").iterdir()) / count / 1e6
             for name, how in (("this process", in_this_process), ("children", in_children)) * 2:
                 before = cpu_seconds()

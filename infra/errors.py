@@ -5,11 +5,12 @@
         ├── ConfigError        a config file, option or rule that cannot be used
         ├── StorageError       a source or sink that cannot be reached or must not be used so
         ├── WeightsError       a weights file that is missing, unknown or not what it should be
-        ├── ResourceError      pools that do not fit the cluster
+        ├── ResourceError      pools that do not fit the cluster, stages that do not fit their memory
         └── RecipeError        a sink whose rows were made by another recipe
 
 A photo's fault is not in this tree: it is a value (``stages.photo.Fault``) that ends in the manifest.
-Our own faults are ordinary exceptions and end the job with their traceback.
+Our own faults are ordinary exceptions and end the job: in a stage with one line (``pipeline.isolation.faults``), else
+with their traceback.
 """
 
 
@@ -42,7 +43,7 @@ class WeightsError(OperatorError):
 
 
 class ResourceError(OperatorError):
-    """Pools that ask for more than the cluster has."""
+    """Pools that ask for more than the cluster has, or workers for more memory than they may have."""
 
 
 class RecipeError(OperatorError):

@@ -9,6 +9,7 @@ Result = TypeVar("Result")
 
 # CUDA, torch on Windows and on Linux (c10/core/impl/alloc_cpu.cpp), OpenCV, cuBLAS and cuDNN
 SIGNS = ("out of memory", "not enough memory", "can't allocate memory", "insufficient memory", "status_alloc_failed")
+IMPORTING = "failed to map segment from shared object"  # the dynamic linker, with no memory for a library
 
 
 class MicroBatches:
@@ -60,6 +61,8 @@ def out_of_memory(error: Exception) -> bool:
     """Whether ``error`` says that memory ran out: Python's, torch's on the GPU and the CPU (RuntimeError), OpenCV's."""
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
+    if isinstance(error, ImportError):
+        return IMPORTING in str(error)
     kind = f"{type(error).__module__}.{type(error).__name__}"
     named = isinstance(error, RuntimeError) or kind == "cv2.error"
     return named and any(sign in str(error).lower() for sign in SIGNS)

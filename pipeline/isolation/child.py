@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import cv2
 
-from infra.errors import OperatorError
+from infra.errors import OperatorError, ResourceError
 from pipeline.isolation.faults import one_line, text
 from pipeline.isolation.messages import Broke, Build, Done, Exhausted, Ready, arrays
 from pipeline.isolation.watched import Tell, watched
@@ -36,7 +36,7 @@ def main() -> None:
     try:
         stages = built(wire.receive(), wire.send)
     except Exception as error:
-        wire.send(broke(error))
+        wire.send(too_little(megabytes) if megabytes and out_of_memory(error) else broke(error))
         return
     wire.send(Ready())
     serve(wire, stages)
@@ -84,6 +84,11 @@ def serve(wire: Wire, stages: Sequence[Stage]) -> None:
         except Exception as error:
             wire.send(Exhausted() if out_of_memory(error) else broke(error))
             return
+
+
+def too_little(megabytes: int) -> Broke:
+    message = f"{megabytes} MiB are too little for a worker to load its stages (run.worker_memory_mb)"
+    return Broke(message, "", ResourceError(message, "raise it, or leave it out"))
 
 
 def broke(error: Exception) -> Broke:

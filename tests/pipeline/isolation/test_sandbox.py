@@ -5,6 +5,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
@@ -16,7 +17,7 @@ import psutil
 import pytest
 
 from infra.config import Config
-from infra.errors import WeightsError
+from infra.errors import ResourceError, WeightsError
 from pipeline import chains
 from pipeline.isolation.faults import OurFault
 from pipeline.isolation.messages import Limits
@@ -28,6 +29,7 @@ from tests.pipeline.isolation.villains import (
     broken_builder,
     dying_builder,
     failing_builder,
+    greedy_builder,
     modules_of_prepare,
     one_by_one,
     photo,
@@ -149,6 +151,21 @@ def test_the_first_chain_needs_neither_ray_nor_torch(tmp_path: Path) -> None:
         names = set(box.run([photo("a.png")])[0].source.path.split())
     assert {"cv2", "pipeline.chains"} <= names
     assert not {"ray", "torch"} & names
+
+
+def test_a_limit_too_low_for_the_stages_themselves_is_the_operators_to_raise() -> None:
+    with opened(greedy_builder, memory=500) as box, pytest.raises(ResourceError, match="500 MiB are too little"):
+        box.run([photo("a.png")])
+
+
+def test_a_child_outlives_the_thread_that_asked_for_it() -> None:
+    with opened(one_by_one) as box:
+        thread = threading.Thread(target=box.run, args=([photo("a.png")],))
+        thread.start()
+        thread.join()
+        first = box.child
+        assert box.run([photo("a.png")])[0].fault is None
+        assert box.child is first
 
 
 ORPHAN = """

@@ -125,6 +125,11 @@ def failing_builder() -> Sequence[Stage]:
     raise WeightsError("weights are missing: x.pth", "daguerre weights fetch x.pth")
 
 
+def greedy_builder() -> Sequence[Stage]:
+    np.empty(2**30, np.uint8)
+    return []
+
+
 def broken_builder() -> Sequence[Stage]:
     raise KeyError("stage")
 
