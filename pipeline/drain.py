@@ -47,7 +47,8 @@ class Drain:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.left.set()
+        with self.asking:  # a wake-up that came later would be taken for a signal
+            self.left.set()
         for number, handler in self.before.items():
             signal.signal(number, handler)
 
@@ -96,8 +97,10 @@ class Drain:
         while time.monotonic() < until and not self.ended():
             if self.left.wait(EVERY):
                 return
-        self.over = self.woken = True
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+        with self.asking:
+            if not self.left.is_set():
+                self.over = self.woken = True
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
     def ended(self) -> bool:
         with self.asking:
