@@ -6,7 +6,8 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from infra.errors import WeightsError
-from infra.faults import CutShort, StorageFault, attempt
+from infra.faults import Busy, CutShort, StorageFault, attempt
+from infra.uris import without_secrets
 
 ATTEMPTS = 4
 TIMEOUT = 60.0
@@ -19,7 +20,7 @@ def download(url: str, path: Path) -> None:
         attempt(partial(_stream, url, path), ATTEMPTS)
     except StorageFault as fault:
         raise WeightsError(
-            f"'{url}' cannot be downloaded: {fault.message}",
+            f"'{without_secrets(url)}' cannot be downloaded: {fault.message}",
             f"without a network: bring the file from elsewhere, then daguerre weights add {path_name(url)}",
         ) from fault
 
@@ -47,4 +48,6 @@ def _meant(error: HTTPError) -> OSError:
     text = f"the server answered {error.code} {error.reason}"
     if error.code in (401, 403):
         return PermissionError(text)
-    return FileNotFoundError(text) if error.code in (404, 410) else OSError(text)
+    if error.code in (404, 410):
+        return FileNotFoundError(text)
+    return Busy(text, error.headers.get("Retry-After"))

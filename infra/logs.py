@@ -3,21 +3,17 @@
 import json
 import logging
 import os
-import re
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from pydantic import SecretStr
 
+from infra.uris import HIDDEN, without_secrets
+
 OURS = ("pipeline", "stages", "models", "infra")
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "_ray_timestamp_ns"}
-SIGNED = re.compile(
-    r"\b(X-Amz-(?:Signature|Credential|Security-Token)|Signature|AWSAccessKeyId|sig)=[^&\s\"']+", re.IGNORECASE
-)
-USERINFO = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
 SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-HIDDEN = "***"
 SHORTEST = 6  # a shorter "secret" is a stand-in, and would blot out half of every line
 
 
@@ -53,7 +49,7 @@ class Redactor:
     def __call__(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
-        return USERINFO.sub(rf"\1{HIDDEN}@", SIGNED.sub(rf"\1={HIDDEN}", text))
+        return without_secrets(text)
 
 
 class PlainLines(logging.Formatter):

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from infra.errors import StorageError
 from infra.storage import Entry, Storage, absolute
-from infra.uris import SCHEME, escape, scheme_of
+from infra.uris import SCHEME, check_open, escape, scheme_of
 
 COLUMNS = ("uri", "size", "etag")
 ROWS = 10_000
@@ -63,7 +63,10 @@ def item(row: dict[str, Any], where: str) -> Entry:
 
 def located(uri: str) -> str:
     """The URI as the stores take it; a key may end in a slash and mean it."""
-    return absolute(uri) if scheme_of(uri) == "file" else escape(uri)
+    if scheme_of(uri) == "file":
+        return absolute(uri)
+    check_open(uri)
+    return escape(uri)
 
 
 def size_of(value: Any, where: str) -> int | None:

@@ -17,6 +17,13 @@ FILE = "file://"
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 ALIASES = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az"}
 ESCAPE = re.compile(rb"%([0-9A-F]{2})")
+SIGNED = re.compile(
+    r"\b(X-Amz-(?:Signature|Credential|Security-Token)|X-Goog-(?:Signature|Credential)|Signature|AWSAccessKeyId|sig)"
+    r"=[^&\s\"']+",
+    re.IGNORECASE,
+)
+USERINFO = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
+HIDDEN = "***"
 
 
 def scheme_of(uri: str) -> str:
@@ -30,6 +37,7 @@ def absolute(location: str) -> str:
     """A plain path or ``file://`` URI as an absolute ``file://`` URI; other URIs as they are; no trailing slash."""
     match = SCHEME.match(location)
     if match and scheme_of(location) != "file":
+        check_open(location)
         return match.group() + location[match.end() :].rstrip("/")
     path = location[match.end() :] if match else _at_home(location)
     if match and not path.startswith("/"):
@@ -39,6 +47,21 @@ def absolute(location: str) -> str:
 
 def _at_home(path: str) -> str:
     return str(Path(path).expanduser()) if path == "~" or path.startswith("~/") else path
+
+
+def without_secrets(text: str) -> str:
+    """``text`` without the passwords in its URIs and the signatures of its signed ones."""
+    return USERINFO.sub(rf"\1{HIDDEN}@", SIGNED.sub(rf"\1={HIDDEN}", text))
+
+
+def check_open(uri: str) -> None:
+    """Refuse a URI that carries a password or a signature: it would stand in every row, record and log."""
+    place, _, query = uri.partition("?")
+    if USERINFO.search(place) or SIGNED.search(query):
+        raise StorageError(
+            f"'{without_secrets(uri)}' has a secret in it",
+            "give the plain URI, and the access in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or [storage]",
+        )
 
 
 def join(root: str, path: str) -> str:
