@@ -20,6 +20,7 @@ Positive = Annotated[int, Field(gt=0)]
 
 
 FormatName = Literal["AVIF", "BMP", "GIF", "HEIC", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP"]
+SchemeName = Literal["az", "file", "gs", "s3"]
 OutputFormat = Literal["same", "png", "tiff", "jpeg", "webp"]
 
 
@@ -133,7 +134,7 @@ class Paste(Section):
 
 
 class Read(Section):
-    """``[read]``: which of the listed files are photos, and how large they may be."""
+    """``[read]``: which of the listed files are photos, how large they may be, and where they may lie."""
 
     include: list[str] = []
     exclude: list[str] = []
@@ -141,6 +142,8 @@ class Read(Section):
     formats: list[FormatName] = []
     max_bytes: Positive = 500_000_000
     max_pixels: Positive = 250_000_000
+    schemes: list[SchemeName] = ["file", "s3", "gs", "az"]
+    local_from_remote: bool = False
 
 
 class Write(Section):

@@ -16,6 +16,7 @@ from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
 
 from infra.patterns import matches
+from infra.sources import Allowed
 from infra.storage import Entry, Storage, StorageFault, absolute, join
 from infra.urilist import read_list
 from infra.uris import name_of, scheme_of
@@ -57,6 +58,7 @@ class Listing:
     ``include`` (or there are none) and none of ``exclude``. In folders ``DEFAULT_EXCLUDE`` counts as well; a list's
     items were chosen by somebody and are not judged by it, and a single file is always wanted.
     ``root`` is the folder to which a list's paths are relative; items elsewhere are named ``scheme/bucket/key``.
+    ``allowed`` says where a list's items may lie.
     """
 
     storage: Storage
@@ -64,6 +66,7 @@ class Listing:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     root: str | None = None
+    allowed: Allowed = Allowed()
 
     @property
     def kind(self) -> Literal["folder", "file", "list"]:
@@ -93,7 +96,7 @@ class Listing:
 
     def _list(self, source: str) -> Iterator[Listed]:
         root = absolute(self.root) if self.root else None
-        items = iter(distinct(read_list(self.storage, source)))
+        items = iter(distinct(self.allowed.items(read_list(self.storage, source), source)))
         with ThreadPoolExecutor(LOOKUPS) as pool:
             while chunk := list(islice(items, CHUNK)):
                 for entry in pool.map(partial(completed, self.storage), chunk):

@@ -17,7 +17,7 @@ from infra.faults import StorageFault
 from infra.local import LocalStore
 from infra.others import other_store
 from infra.store import Entry, StorageOptions, Store
-from infra.uris import absolute, is_within, join, scheme_of
+from infra.uris import SCHEME, absolute, is_within, join, scheme_of
 
 __all__ = ["Entry", "Storage", "StorageFault", "StorageOptions", "absolute", "is_within", "join"]
 
@@ -37,11 +37,17 @@ class Storage:
         return self._store(uri).read(uri, size)
 
     def write(self, uri: str, data: bytes | memoryview) -> None:
-        """Publish ``data`` under ``uri``, whole or not at all: one PUT, or a file that is renamed into place."""
+        """Publish ``data`` under ``uri``, whole or not at all: one PUT, or a file that is renamed into place.
+
+        A link of that name is replaced, not followed. A URI that climbs out of a folder is never written to.
+        """
+        check_stays(uri)
         self._store(uri).write(uri, data if isinstance(data, bytes) else bytes(data))
 
     def delete(self, uri: str) -> None:
-        """Remove the object; it is no fault if it is not there."""
+        """Remove the object; it is no fault if it is not there. A local URI may not climb out of a folder."""
+        if scheme_of(uri) == "file":
+            check_stays(uri)
         self._store(uri).delete(uri)
 
     def exists(self, uri: str) -> bool:
@@ -92,3 +98,10 @@ class Storage:
         if not uri.startswith("file:///"):
             raise StorageError(f"'{uri}' is no absolute URI", "infra.storage.absolute makes one of a path")
         return LocalStore(self.options.attempts)
+
+
+def check_stays(uri: str) -> None:
+    """Refuse a URI whose path has a segment that leads elsewhere: names made here have none, those of others may."""
+    path = SCHEME.sub("", uri, count=1)
+    if "\0" in path or not {".", ".."}.isdisjoint(path.split("/")):
+        raise StorageFault("denied", f"the name leads out of its folder: {uri!r}")

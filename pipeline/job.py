@@ -9,6 +9,7 @@ from functools import cached_property
 
 from infra.config import Config
 from infra.errors import ConfigError, StorageError
+from infra.sources import Allowed
 from infra.storage import Storage, absolute, is_within
 from infra.weights import WeightStore, sha256
 from models.method import Extra
@@ -43,6 +44,10 @@ class Job:
         return frozenset(self.config.write.keep) - {CROPS}
 
     @property
+    def allowed(self) -> Allowed:
+        return Allowed(tuple(self.config.read.schemes), self.config.read.local_from_remote)
+
+    @property
     def sizes(self) -> dict[str, int]:
         """The crop's side of every method."""
         return {name: method.size for name, method in self.recipe.methods.items()}
@@ -51,6 +56,7 @@ class Job:
 def make_job(source: str, sink: str, config: Config, fetch: bool = False) -> Job:
     """Resolve a job. Raises ``OperatorError`` for whatever the operator must put right first."""
     source, sink = absolute(source), absolute(sink)
+    Allowed(tuple(config.read.schemes)).check(source)
     check_apart(source, sink)
     check_rules(config)
     check_extras(config)

@@ -45,7 +45,7 @@ class Work:
 def plan_work(job: Job, ledger: Ledger, retry: Retry, trial: Trial) -> Work:
     """List the source and compare it with the ledger. Reads no photo."""
     read = job.config.read
-    listing = Listing(job.storage, job.source, read.include, read.exclude, read.root)
+    listing = Listing(job.storage, job.source, read.include, read.exclude, read.root, job.allowed)
     seen: set[str] = set()
     work = Work()
     targets = {known.target: uri for uri, known in ledger.rows.items()}

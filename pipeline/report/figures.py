@@ -72,8 +72,8 @@ class PhotoFigure:
 def photo_figure(row: Row, read: Read, budget: Budget) -> PhotoFigure:
     """What is shown of a row of the manifest, with pictures within its share of the budget."""
     notes: list[str] = []
-    before = attempt(read, row["uri"], "source", notes)
-    after = attempt(read, row["result_uri"], "result", notes)
+    before = attempt(read, row["uri"], row["sha256"], "source", notes)
+    after = attempt(read, row["result_uri"], row["result_sha256"], "result", notes)
     found: list[Row] = [face for face in row["faces"] or [] if not face.get("page")]
     larger = row["output"]["scale"] if row.get("output") else 1
     shown = sorted(sorted(found, key=urgency)[:ZOOMS], key=lambda face: face["index"])
@@ -98,12 +98,12 @@ def photo_figure(row: Row, read: Read, budget: Budget) -> PhotoFigure:
     )
 
 
-def attempt(read: Read, uri: str | None, which: str, notes: list[str]) -> Image.Image | None:
+def attempt(read: Read, uri: str | None, sha256: str | None, which: str, notes: list[str]) -> Image.Image | None:
     """The picture, or None and, if there should be one, a note that says why not."""
     if not uri:
         return None
     try:
-        return load(read, uri)
+        return load(read, uri, sha256)
     except UnreadableError as error:
         notes.append(f"The {which} {error}")
         return None

@@ -1,5 +1,6 @@
 """Pictures for the page: upright, small, and within a budget of bytes."""
 
+import hashlib
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,17 +36,26 @@ class Thumbnail:
     height: int
 
 
-def load(read: Read, uri: str) -> Image.Image:
+def load(read: Read, uri: str, sha256: str | None) -> Image.Image:
     """The first page of the file at ``uri``, upright, sRGB. Whatever goes wrong is an ``UnreadableError``: a report
     never fails.
+
+    Only content of the row's own ``sha256`` is shown: a row, whoever wrote it, cannot bring other files into a report.
     """
     try:
-        return shown(read(uri))
+        content = read(uri)
+        if sha256_of(content) != sha256:
+            raise PhotoFault(FaultClass.CORRUPT, "it is not what the row says")
+        return shown(content)
     except PhotoFault as fault:
         raise UnreadableError(f"cannot be shown ({fault.message[:200]})") from fault
     except Exception as error:
         detail = (str(error).splitlines() or [""])[0][:200]
         raise UnreadableError(f"cannot be read ({type(error).__name__}: {detail})") from error
+
+
+def sha256_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def shown(data: bytes) -> Image.Image:

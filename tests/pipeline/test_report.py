@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from html import unescape
 from io import BytesIO, StringIO
 from itertools import permutations
@@ -16,7 +17,7 @@ from PIL import Image
 from pipeline.manifest import SCHEMA
 from pipeline.report import pictures
 from pipeline.report.page import write_report
-from pipeline.report.pictures import Budget, UnreadableError, alike, load, shown
+from pipeline.report.pictures import Budget, UnreadableError, alike, load, sha256_of, shown
 
 Row = dict[str, Any]
 Read = Callable[[str], bytes]
@@ -75,9 +76,18 @@ def picture(_uri: str) -> bytes:
     return png()
 
 
+def stamped(row: Row, read: Read) -> Row:
+    """A row with the hashes of what lies where it says, if anything does."""
+    found = dict[str, Any]()
+    for name, key in (("uri", "sha256"), ("result_uri", "result_sha256")):
+        with suppress(OSError):
+            found[key] = sha256_of(read(row[name])) if row.get(name) else None
+    return found | row
+
+
 def report(rows: list[Row], runs: list[Row] | None = None, read: Read = picture, batch: int = 3) -> tuple[str, str]:
     """The page and the list for ``rows``."""
-    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    table = pa.Table.from_pylist([stamped(row, read) for row in rows], schema=SCHEMA)
     html, listing = BytesIO(), BytesIO()
     write_report(table.to_batches(max_chunksize=batch), [RUN] if runs is None else runs, read, html, listing)
     return html.getvalue().decode(), listing.getvalue().decode()
@@ -218,6 +228,14 @@ def test_unreadable_pictures_are_named_in_their_place() -> None:
     assert "The result cannot be shown (the content is no image" in page
 
 
+def test_a_row_cannot_bring_another_file_into_the_page() -> None:
+    private = "file:///home/somebody/private.png"
+    page, _ = report([restored("a.jpg", uri=private, sha256="0" * 64), restored("b.jpg", uri=private, sha256=None)])
+    assert "The source cannot be shown (it is not what the row says)" in page
+    assert ", before\">" not in page  # no earlier picture is shown
+    assert page.count("data:image/jpeg") > 0  # the results are theirs
+
+
 def test_pictures_are_upright() -> None:
     file, exif = BytesIO(), Image.Exif()
     exif[0x0112] = 6
@@ -235,14 +253,14 @@ def test_any_mode_is_shown(mode: str) -> None:
 def test_enormous_pictures_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "MOST_PIXELS", 2000)
     with pytest.raises(UnreadableError, match="too large"):
-        load(picture, "a.png")
+        load(picture, "a.png", sha256_of(png()))
 
 
 def test_a_format_that_cannot_be_shown_is_said_to_be() -> None:
     file = BytesIO()
     Image.new("F", (8, 6)).save(file, "TIFF")
     with pytest.raises(UnreadableError, match="cannot be shown"):
-        load(lambda _: file.getvalue(), "a.tif")
+        load(lambda _: file.getvalue(), "a.tif", sha256_of(file.getvalue()))
 
 
 def test_faces_of_other_pages_are_counted_and_not_shown() -> None:

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from pipeline.manifest import SCHEMA
 from pipeline.report.page import write_report
+from pipeline.report.pictures import sha256_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = [
@@ -48,6 +49,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
             "path": name,
             "status": "restored",
             "result_uri": f"out/{name}",
+            "sha256": sha256_of(shade(f"in/{name}")),
+            "result_sha256": sha256_of(shade(f"out/{name}")),
             "faces": [
                 {"index": 0, "page": 0, "status": "restored", "box": [60.0, 40.0, 80.0, 90.0], "method": "classic"}
             ],
