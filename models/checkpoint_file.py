@@ -17,6 +17,7 @@ from safetensors import safe_open
 
 from models.checkpoint import Checkpoint, Shapes
 
+MOST_EXPANDED, MEGABYTE = 20, 1_000_000  # weights in fp32 compress to a half at best
 TORCH = (".pth", ".pt", ".ckpt")
 HASH_IN_NAME = re.compile(r"-(?=[0-9]*[a-f])([0-9a-f]{8,64})\.[a-z]+$")  # eight decimal digits are a date
 
@@ -117,7 +118,12 @@ def _only_member(path: Path) -> bytes:
             raise CheckpointUnreadable(
                 path, f"it holds {len(names)} files with the endings {', '.join(TORCH)}, not one"
             )
-        return archive.read(names[0])
+        member = archive.getinfo(names[0])
+        if member.file_size > MOST_EXPANDED * member.compress_size + MEGABYTE:
+            raise CheckpointUnreadable(
+                path, f"{names[0]} in it grows from {member.compress_size} to {member.file_size} bytes: no weights do"
+            )
+        return archive.read(member)
 
 
 def _safetensors(path: Path) -> Shapes:

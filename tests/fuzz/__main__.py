@@ -1,7 +1,7 @@
 """Rounds by hand.
 
-    python -m tests.fuzz --files 10000 --seed 7 [--write] [--workers 2] [--photos DIR]
-    python -m tests.fuzz --seed 7 --show 4711 > file      the bytes of one file of a round
+python -m tests.fuzz --files 10000 --seed 7 [--write] [--workers 2] [--photos DIR]
+python -m tests.fuzz --seed 7 --show 4711 > file      the bytes of one file of a round
 """
 
 import argparse

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, PngImagePlugin
 from skimage.data import astronaut
 
+from tests.fuzz.worker import Corpus
+
 SIDES = (320, 96)
 PORTRAITS = ("portrait/0007.jpg", "old/13.jpg", "profile/0149.jpg")
 XMP = (
@@ -29,9 +31,9 @@ XMP = (
 Write = Callable[[Image.Image], bytes]
 
 
-def corpus(photos: Path | None = None) -> dict[str, bytes]:
+def corpus(photos: Path | None = None) -> Corpus:
     """The seeds by name ("1-96-progressive.jpg"), in a fixed order."""
-    found: dict[str, bytes] = {}
+    found: Corpus = {}
     for number, picture in enumerate(portraits(photos)):
         for side in SIDES:
             small = reduced(picture, side)
@@ -141,6 +143,14 @@ def jpeg_all(picture: Image.Image) -> bytes:
     return out.getvalue()
 
 
+def plane_tiff(picture: Image.Image) -> bytes:
+    """Colours in planes of their own."""
+    out = io.BytesIO()
+    planes = np.moveaxis(np.asarray(picture), 2, 0)
+    tifffile.imwrite(out, planes, metadata=None, photometric="rgb", planarconfig="separate", compression="deflate")
+    return out.getvalue()
+
+
 FORMS: dict[str, Write] = {
     "420.jpg": saved("JPEG", quality=80),
     "444.jpg": saved("JPEG", quality=90, subsampling=0, optimize=True),
@@ -161,7 +171,7 @@ FORMS: dict[str, Write] = {
     "lzw.tif": tiff(compression="lzw", rowsperstrip=16, order=">"),
     "packbits.tif": tiff("L", compression="packbits"),
     "jpeg.tif": tiff(compression="jpeg", rowsperstrip=16),
-    "planes.tif": lambda picture: plane_tiff(picture),
+    "planes.tif": plane_tiff,
     "big.tif": tiff(bigtiff=True, pages=2),
     "cmyk.tif": tiff("CMYK", photometric="separated"),
     "pages.tif": pages_of_pillow,
@@ -179,11 +189,3 @@ FORMS: dict[str, Write] = {
     "deep.jp2": lambda picture: imagecodecs.jpeg2k_encode(deep(picture), codecformat="jp2"),
     "stream.j2k": lambda picture: imagecodecs.jpeg2k_encode(np.asarray(picture), level=40, codecformat="j2k"),
 }
-
-
-def plane_tiff(picture: Image.Image) -> bytes:
-    """Colours in planes of their own."""
-    out = io.BytesIO()
-    planes = np.moveaxis(np.asarray(picture), 2, 0)
-    tifffile.imwrite(out, planes, metadata=None, photometric="rgb", planarconfig="separate", compression="deflate")
-    return out.getvalue()

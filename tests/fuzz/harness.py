@@ -18,7 +18,8 @@ from tests.fuzz.worker import Corpus
 ROOT = Path(__file__).resolve().parents[2]
 PORTION = 2500  # files a process; the tally of one that dies is lost
 FILE_SECONDS = 20.0  # a file that takes longer hangs
-START_SECONDS = 120.0  # until the first file
+FOREVER = 1e9
+START_SECONDS = 240.0  # until the first file
 
 
 @dataclass
@@ -46,7 +47,9 @@ class Findings:
         rate = 1000 * self.seconds / max(1, self.files)
         lines = [f"{self.files} files in {self.seconds:.0f} s ({rate:.1f} ms a file), peak {self.peak / 2**20:.0f} MiB"]
         lines.append(f"slowest {self.slowest[0]:.2f} s (file {self.slowest[1]})")
-        lines += [", ".join(f"{count} {name}" for name, count in c.most_common()) for c in (self.statuses, self.formats)]
+        lines += [
+            ", ".join(f"{count} {name}" for name, count in c.most_common()) for c in (self.statuses, self.formats)
+        ]
         lines.append(f"{len(self.deaths)} deaths, {len(self.hangs)} hangs")
         lines += [f"DEATH {how}: file {number}" for number, how in self.deaths]
         lines += [f"HANG file {number}" for number in self.hangs]
@@ -56,49 +59,58 @@ class Findings:
 
 
 class Round:
-    """Files ``0..files`` of round ``seed``, by ``workers`` processes; ends early after ``seconds``."""
+    """Files ``0..files`` of round ``seed``, by ``workers`` processes."""
 
-    def __init__(self, corpus: Corpus, folder: Path, seed: int, write: bool = False) -> None:
+    def __init__(
+        self,
+        corpus: Corpus,
+        folder: Path,
+        seed: int,
+        write: bool = False,
+        worker: str = "tests.fuzz.worker",
+        file_seconds: float = FILE_SECONDS,
+    ) -> None:
         self.folder = folder
+        self.worker = worker
+        self.file_seconds = file_seconds
         self.seed = seed
         self.write = write
         self.findings = Findings()
         (folder / "corpus").write_bytes(pickle.dumps(corpus))
 
-    def run(self, files: int, workers: int, seconds: float = float("inf")) -> Findings:
+    def run(self, files: int, workers: int, seconds: float = FOREVER) -> Findings:
+        """With ``seconds`` each process has one portion, and so long for it from its first file on."""
         started = time.monotonic()
-        end = started + seconds
         portions = [range(start, min(files, start + PORTION)) for start in range(0, files, PORTION)]
-        if seconds < float("inf"):  # starting a process takes seconds: each has one portion to the end of its time
+        if seconds < FOREVER:
             share = files // workers
             portions = [range(index * share, (index + 1) * share) for index in range(workers)]
         with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(lambda portion: self.portion(portion, end), portions))
+            list(pool.map(lambda portion: self.portion(portion, seconds), portions))
         self.findings.seconds = time.monotonic() - started
         return self.findings
 
-    def portion(self, numbers: range, end: float) -> None:
+    def portion(self, numbers: range, seconds: float) -> None:
         """One process for ``numbers``; if it dies of a file or hangs, another for those after it."""
-        while numbers and time.monotonic() < end:
-            died = self.process(numbers, end)
+        while numbers:
+            died = self.process(numbers, seconds)
             if died is None:
                 return
             numbers = range(died + 1, numbers.stop)
 
-    def process(self, numbers: range, end: float) -> int | None:
+    def process(self, numbers: range, seconds: float) -> int | None:
         """The number of the file that ended the process; None if it came to its end."""
         journal = self.folder / f"journal-{numbers.start}-{time.monotonic_ns()}"
         journal.write_bytes(struct.pack("<q", -1))
-        seconds = min(1e9, max(0.0, end - time.monotonic()))
         numbering = [str(self.seed), str(numbers.start), str(numbers.stop), str(int(self.write)), str(seconds)]
-        command = [sys.executable, "-m", "tests.fuzz.worker", str(self.folder / "corpus"), str(journal), *numbering]
+        command = [sys.executable, "-m", self.worker, str(self.folder / "corpus"), str(journal), *numbering]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         with (
             journal.with_suffix(".out").open("w+b") as out,
             journal.with_suffix(".err").open("w+b") as err,
             subprocess.Popen(command, stdout=out, stderr=err, cwd=ROOT, env=environment) as worker,
         ):
-            last = watch(worker, journal)
+            last = watch(worker, journal, self.file_seconds)
             out.seek(0)
             err.seek(0)
             return self.take(last, worker.returncode, out.read(), err.read())
@@ -130,7 +142,7 @@ class Round:
                 mine.setdefault(what, []).extend(numbers)
 
 
-def watch(worker: subprocess.Popen[bytes], journal: Path) -> tuple[int, bool]:
+def watch(worker: subprocess.Popen[bytes], journal: Path, file_seconds: float) -> tuple[int, bool]:
     """Wait for a process' end. Gives its last file, and whether it hung there and was killed."""
     with journal.open("r+b") as file, mmap.mmap(file.fileno(), 8) as shared:
         number, since = -1, time.monotonic()
@@ -142,7 +154,7 @@ def watch(worker: subprocess.Popen[bytes], journal: Path) -> tuple[int, bool]:
                 now = struct.unpack("<q", shared[:8])[0]
             if now != number:
                 number, since = now, time.monotonic()
-            if time.monotonic() - since > (FILE_SECONDS if number >= 0 else START_SECONDS):
+            if time.monotonic() - since > (file_seconds if number >= 0 else START_SECONDS):
                 worker.kill()
                 worker.wait()
                 return number, True

@@ -1,4 +1,4 @@
-"""Ways to damage a file. Each takes the file, another one and a generator, and gives new bytes; all are deterministic."""
+"""Ways to damage a file. Each takes the file, another one and a generator, and gives new bytes, the same each time."""
 
 import struct
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ def overwrite(data: bytes, other: bytes, dice: Dice) -> bytes:
 def shuffle_blocks(data: bytes, other: bytes, dice: Dice) -> bytes:
     """Blocks of 16 to 1,024 bytes behind the header in another order."""
     size = 2 ** int(dice.integers(4, 11))
-    start = min(len(data), int(dice.integers(0, HEADER)))
+    start = int(dice.integers(0, min(HEADER, len(data))))
     blocks = [data[place : place + size] for place in range(start, len(data), size)]
     order = list(range(len(blocks)))
     for _ in range(int(dice.integers(1, 8)) if blocks else 0):

@@ -16,32 +16,18 @@ import sys
 import time
 import traceback
 from collections import Counter
-from dataclasses import dataclass, field, replace
-from functools import partial
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from infra.config import Config
-from infra.errors import WeightsError
-from infra.storage import Storage
-from pipeline import chains
-from pipeline.job import Job, make_job
-from stages.codec import open_picture
-from stages.photo import Photo, Source, Status
-from stages.read import Read
-from stages.stage import Stage, run
-from stages.write import Write
 from tests.fuzz.mutations import mutated
 
 MEMORY = 2 * 2**30
-SOURCE, SINK = "file:///fuzz", "file:///fuzzed"
-SETTINGS = {
-    "detect": {"pyramid": [320], "score": 0.5, "smallest": 40},
-    "leave": {"good": {}, "larger_than": 0},
-    "read": {"max_pixels": 25_000_000, "max_bytes": 50_000_000},
-}
 Corpus = dict[str, bytes]
+Case = tuple[str, bytes, list[str]]
 
 
 @dataclass
@@ -57,21 +43,7 @@ class Tally:
     peak: int = 0
 
 
-class Memory(Storage):
-    """A store in this process' memory."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.objects: dict[str, bytes] = {}
-
-    def read(self, uri: str, size: int | None = None) -> bytes:
-        return self.objects[uri]
-
-    def write(self, uri: str, data: bytes | memoryview) -> None:
-        self.objects[uri] = bytes(data)
-
-
-def case(corpus: Corpus, seed: int, number: int) -> tuple[str, bytes, list[str]]:
+def case(corpus: Corpus, seed: int, number: int) -> Case:
     """File ``number`` of round ``seed``: the name of the file it was, its bytes, and what was done to them."""
     dice = np.random.default_rng([seed, number])
     names = list(corpus)
@@ -80,41 +52,24 @@ def case(corpus: Corpus, seed: int, number: int) -> tuple[str, bytes, list[str]]
     return name, data, done
 
 
-def make_stages(memory: Memory, write: bool) -> tuple[Job, list[Stage]]:
-    """The very stages of a run, reading from ``memory``: the first chain, or all three with the method classic."""
-    try:
-        job = make_job(SOURCE, SINK, Config.model_validate(SETTINGS))
-    except WeightsError:
-        settings = SETTINGS | {"detect": {"detector": "cascade"}}
-        job = make_job(SOURCE, SINK, Config.model_validate(settings))
-    stages = chains.prepare(job)
-    if not isinstance(stages[0], Read):
-        raise TypeError("the first stage reads no photos")
-    stages[0].storage = memory
-    if write:
-        store = Write(memory, SINK, False, False, partial(chains.record_of, recipe=job.recipe.hash), chains.Wanted())
-        finish = chains.finish(job)
-        singly = finish[-1]
-        if not isinstance(singly, chains.Singly):
-            raise TypeError("the last stages do not go photo by photo")
-        singly.stages = [*singly.stages[:-1], store]
-        stages += [*chains.restore(job, "classic"), *finish]
-    return job, stages
+class Way(Protocol):
+    """What a file goes through."""
+
+    def through(self, made: Case, number: int, tally: Tally) -> None: ...
 
 
-def work(corpus: Corpus, seed: int, numbers: range, write: bool, seconds: float, journal: mmap.mmap) -> Tally:
+def work(way: Way, corpus: Corpus, seed: int, numbers: range, seconds: float, journal: mmap.mmap) -> Tally:
     """All files of ``numbers``, as far as ``seconds`` go."""
-    memory, tally, end = Memory(), Tally(), time.monotonic() + seconds
-    job, stages = make_stages(memory, write)
     for name in [name for name in corpus if name.startswith("0-96-")]:  # what is loaded on first use is loaded now
-        through((name, corpus[name], []), -1, (job, stages), memory, Tally())
+        way.through((name, corpus[name], []), -1, Tally())
     limit_memory()
+    tally, end = Tally(), time.monotonic() + seconds
     for number in numbers:
         if time.monotonic() > end:
             break
         journal[:8] = struct.pack("<q", number)
         started = time.monotonic()
-        through(case(corpus, seed, number), number, (job, stages), memory, tally)
+        way.through(case(corpus, seed, number), number, tally)
         tally.slowest = max(tally.slowest, (time.monotonic() - started, number))
         tally.files += 1
     tally.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -129,44 +84,6 @@ def limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
-def through(
-    made: tuple[str, bytes, list[str]], number: int, how: tuple[Job, list[Stage]], memory: Memory, tally: Tally
-) -> None:
-    """One file through the stages, and its result opened again."""
-    name, data, _ = made
-    job, stages = how
-    memory.objects = {f"{SOURCE}/{name}": data}
-    try:
-        photo = run(stages, [Photo(Source(f"{SOURCE}/{name}", name, len(data), target=name))])[0]
-    except Exception as error:
-        tally.unclassified.setdefault(signature(error), []).append(number)
-        return
-    outcome = f"{photo.status or 'open'}{f' {photo.fault.kind}' if photo.fault else ''}"
-    tally.statuses[outcome] += 1
-    tally.formats[photo.format or "not opened"] += 1
-    if photo.status is Status.RESTORED and photo.result:
-        why = spoiled(job, photo, memory.objects[photo.result])
-        if why:
-            tally.spoiled.setdefault(f"{photo.format}: {why}", []).append(number)
-
-
-def spoiled(job: Job, photo: Photo, content: bytes) -> str:
-    """What is wrong with a result: it must open again, with all pages as large as they were."""
-    suffix = PurePosixPath(photo.result or "").name
-    try:
-        picture = open_picture(np.frombuffer(content, np.uint8), suffix, replace(job.limits, max_bytes=10**9))
-        for index, page in enumerate(picture.pages):
-            samples = picture.window(index, (0, 0, page.width, page.height)) if not page.passed else None
-            if samples is not None and samples.shape[:2] != (page.height, page.width):
-                return f"page {index} is {samples.shape}"
-    except Exception as error:
-        return signature(error)
-    first = picture.pages[0]
-    if (first.width, first.height, len(picture.pages)) != (photo.width, photo.height, photo.pages):
-        return "another size or number of pages"
-    return ""
-
-
 def signature(error: Exception) -> str:
     """An error by its class and the last line of ours that it came through."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/site-packages/" not in frame.filename]
@@ -174,11 +91,18 @@ def signature(error: Exception) -> str:
     return f"{type(error).__name__} at {place}: {' '.join(str(error).split())[:160]}"
 
 
-def main() -> None:
+def photos(write: bool) -> Way:
+    """The stages of a run: importing them takes seconds."""
+    from tests.fuzz.way import Photos
+
+    return Photos(write)
+
+
+def main(ways: Callable[[bool], Way] = photos) -> None:
     corpus: Corpus = pickle.loads(Path(sys.argv[1]).read_bytes())
     seed, start, stop, write = (int(text) for text in sys.argv[3:7])
     with Path(sys.argv[2]).open("r+b") as file, mmap.mmap(file.fileno(), 8) as journal:
-        tally = work(corpus, seed, range(start, stop), bool(write), float(sys.argv[7]), journal)
+        tally = work(ways(bool(write)), corpus, seed, range(start, stop), float(sys.argv[7]), journal)
     print(json.dumps(vars(tally)), flush=True)
     os._exit(0)  # no library gets to run code while the process ends
 
