@@ -1,7 +1,7 @@
 """What a store's errors mean for one object, and which of them are worth another attempt.
 
-Tenacity repeats the requests. The libraries below (botocore, s3fs) are told not to, so that an attempt counted here is a
-request sent: botocore's own retries do not cover bodies that are cut short, and do not say how often they tried.
+Tenacity repeats the requests. The libraries below (botocore, s3fs) are told not to, so that an attempt counted here is
+a request sent: botocore's own retries do not cover bodies that are cut short, and do not say how often they tried.
 Tenacity and not stamina, which is built on it: that one logs every error through hooks that are the same for the whole
 process, and waits without jitter once the pause has reached its limit.
 """

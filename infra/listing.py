@@ -9,7 +9,7 @@ import heapq
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import PurePosixPath
@@ -66,7 +66,7 @@ class Listing:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     root: str | None = None
-    allowed: Allowed = Allowed()
+    allowed: Allowed = field(default_factory=Allowed)
 
     @property
     def kind(self) -> Literal["folder", "file", "list"]:

@@ -60,7 +60,7 @@ def check_open(uri: str) -> None:
     if USERINFO.search(place) or SIGNED.search(query):
         raise StorageError(
             f"'{without_secrets(uri)}' has a secret in it",
-            "give the plain URI, and the access in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or [storage]",
+            "give the plain URI; keys belong in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or [storage]",
         )
 
 

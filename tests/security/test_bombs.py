@@ -119,7 +119,7 @@ BOMBS: dict[str, bytes] = {
     "pixels.png": resized(png(), 40_000, 40_000),
     "tall.tif": tall_tiff(),
     "loop.tif": exif_loop(),
-    "wide.jp2": imagecodecs.jpeg2k_encode(np.zeros((64, 64), np.uint8), codecformat="j2k").replace(
+    "wide.jp2": bytes(imagecodecs.jpeg2k_encode(np.zeros((64, 64), np.uint8), codecformat="j2k")).replace(
         struct.pack(">II", 64, 64), struct.pack(">II", 60_000, 60_000), 1
     ),
 }
