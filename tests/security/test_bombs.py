@@ -79,17 +79,27 @@ def resized(whole: bytes, width: int, height: int) -> bytes:
     return whole[:8] + chunk(b"IHDR", header) + whole[33:]
 
 
-def tall_tiff() -> bytes:
-    """A TIFF of 200,000 x 200,000 pixels in a few bytes, by its own word."""
+def tiff(entries: dict[int, int], compression: str | None = None, more: bytes = b"") -> bytes:
+    """A small TIFF, with ``more`` at its end and other values in its directory; -1 is where that begins."""
     out = io.BytesIO()
-    Image.new("L", (64, 48)).save(out, "TIFF")
+    Image.new("L", (64, 48)).save(out, "TIFF", compression=compression)
     content = bytearray(out.getvalue())
+    values = {tag: len(content) if value < 0 else value for tag, value in entries.items()}
     start = struct.unpack("<I", content[4:8])[0]
     for index in range(struct.unpack("<H", content[start : start + 2])[0]):
         entry = start + 2 + 12 * index
-        if struct.unpack("<H", content[entry : entry + 2])[0] in {256, 257, 278}:
-            content[entry + 2 : entry + 12] = struct.pack("<HII", 4, 1, 200_000)
-    return bytes(content)
+        tag = struct.unpack("<H", content[entry : entry + 2])[0]
+        if tag in values:
+            content[entry + 2 : entry + 12] = struct.pack("<HII", 4, 1, values[tag])
+    return bytes(content) + more
+
+
+def canvas_webp() -> bytes:
+    """A WebP whose canvas is 16,777,216 pixels wide and high, by its own word."""
+    out = io.BytesIO()
+    Image.new("RGB", (64, 48)).save(out, "WEBP", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0")
+    content = out.getvalue()
+    return content[:24] + b"\xff" * 6 + content[30:]
 
 
 def exif_loop() -> bytes:
@@ -111,13 +121,16 @@ def xmp_with_entities() -> bytes:
     )
 
 
+ZEROS = zeros(700)
 BOMBS: dict[str, bytes] = {
-    "profile.png": png(b"iCCP", b"x\0\0" + zeros(700)),
-    "text.png": png(b"zTXt", b"Comment\0\0" + zeros(700)),
-    "packet.png": png(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zeros(700)),
+    "profile.png": png(b"iCCP", b"x\0\0" + ZEROS),
+    "text.png": png(b"zTXt", b"Comment\0\0" + ZEROS),
+    "packet.png": png(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + ZEROS),
     "entities.png": png(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp_with_entities()),
     "pixels.png": resized(png(), 40_000, 40_000),
-    "tall.tif": tall_tiff(),
+    "tall.tif": tiff({256: 200_000, 257: 200_000, 278: 200_000}),
+    "strip.tif": tiff({273: -1, 279: len(ZEROS)}, "tiff_adobe_deflate", ZEROS),
+    "canvas.webp": canvas_webp(),
     "loop.tif": exif_loop(),
     "wide.jp2": bytes(imagecodecs.jpeg2k_encode(np.zeros((64, 64), np.uint8), codecformat="j2k")).replace(
         struct.pack(">II", 64, 64), struct.pack(">II", 60_000, 60_000), 1
@@ -141,8 +154,9 @@ def test_bombs_stay_small_and_end_as_photos_or_faults(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr.decode()[-2000:]
     found, grown = json.loads(done.stdout)
     ended = dict(zip(BOMBS, found, strict=True))
-    assert ended["pixels.png"] == ended["wide.jp2"] == "too_large"
+    assert ended["pixels.png"] == "too_large"
     assert ended["tall.tif"] == "truncated"  # its rows cannot be in so small a file
+    assert ended["wide.jp2"] == ended["canvas.webp"] == "corrupt"
     assert all(isinstance(ended[name], int) for name in ("profile.png", "text.png", "packet.png", "entities.png"))
     assert grown < ALLOWED
 
