@@ -164,6 +164,9 @@ class Run(Section):
     finish: Pool = Pool()
     part_rows: Positive = 1000
     part_seconds: Annotated[float, Field(gt=0)] = 30
+    small_parts: Positive = 100
+    wave: Positive = 100_000
+    lease_seconds: Annotated[float, Field(gt=0)] = 60
     max_failed: str | None = None
     photo_seconds: Annotated[float, Field(gt=0)] = 300
     worker_memory_mb: Positive | None = None

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
 
@@ -37,6 +37,7 @@ DEFAULT_EXCLUDE = (
     "Thumbs.db",
     "desktop.ini",
 )
+Kind = Literal["folder", "file", "list"]
 LOOKUPS = 16
 CHUNK = 1000
 UNSAFE = re.compile(r"%(?:25)*(?:2E|2E%2E|2F)")
@@ -69,23 +70,30 @@ class Listing:
     allowed: Allowed = field(default_factory=Allowed)
 
     @property
-    def kind(self) -> Literal["folder", "file", "list"]:
+    def kind(self) -> Kind:
         """What the source is; asks the store. A missing place counts as a folder: ``Storage.check_source`` finds it."""
-        source = absolute(self.source)
-        if self.storage.info(source) is None:
-            return "folder"
-        return "list" if PurePosixPath(name_of(source).lower()).suffix in LIST_SUFFIXES else "file"
+        return self.opened()[0]
 
     def __iter__(self) -> Iterator[Listed]:
-        source = absolute(self.source)
-        kind = self.kind
-        if kind == "folder":
-            return self._folder(source)
-        return self._file(source) if kind == "file" else self._list(source)
+        return self.opened()[1]
 
-    def _folder(self, source: str) -> Iterator[Listed]:
+    def opened(self) -> tuple[Kind, Iterator[Listed]]:
+        """What the source is, and its files. A prefix with something below it costs its listing and no request more."""
+        source = absolute(self.source)
+        if scheme_of(source) == "s3" and not names_a_list(source):
+            entries = self.storage.list(source)
+            first = next(entries, None)
+            if first is not None:
+                return "folder", self._folder(chain([first], entries))
+        if self.storage.info(source) is None:
+            return "folder", self._folder(self.storage.list(source))
+        if not names_a_list(source):
+            return "file", self._file(source)
+        return "list", self._list(source)
+
+    def _folder(self, entries: Iterable[Entry]) -> Iterator[Listed]:
         exclude = (*DEFAULT_EXCLUDE, *self.exclude)
-        for entry in self.storage.list(source):
+        for entry in entries:
             safe = replace(entry, path=safe_path(entry.path))
             yield Listed(safe, self._wanted(safe.path, exclude))
 
@@ -105,6 +113,10 @@ class Listing:
 
     def _wanted(self, path: str, exclude: Sequence[str]) -> bool:
         return (not self.include or matches(path, self.include)) and not matches(path, exclude)
+
+
+def names_a_list(source: str) -> bool:
+    return PurePosixPath(name_of(source).lower()).suffix in LIST_SUFFIXES
 
 
 def is_image(path: str) -> bool:

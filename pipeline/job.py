@@ -13,6 +13,7 @@ from infra.sources import Allowed
 from infra.storage import Storage, absolute, is_within
 from infra.weights import WeightStore, sha256
 from models.method import Extra
+from pipeline.lease import Guarded
 from stages.codec import Limits
 from stages.needed import needed
 from stages.recipe import CROPS, Recipe, check_rules, method_spec, named, reachable, resolve
@@ -20,7 +21,10 @@ from stages.recipe import CROPS, Recipe, check_rules, method_spec, named, reacha
 
 @dataclass(frozen=True)
 class Job:
-    """One run. ``source`` and ``sink`` are absolute URIs; ``sink`` is the recipe's own folder where it has one."""
+    """One run. ``source`` and ``sink`` are absolute URIs; ``sink`` is the recipe's own folder where it has one.
+
+    With a ``lease``, a storage that knows it, no process of the run writes anything once it is another run's.
+    """
 
     source: str
     sink: str
@@ -28,10 +32,11 @@ class Job:
     recipe: Recipe
     run_id: str
     weights: WeightStore
+    lease: Guarded | None = None
 
     @cached_property
     def storage(self) -> Storage:
-        return Storage(self.config.storage)
+        return self.lease or Storage(self.config.storage)
 
     @property
     def limits(self) -> Limits:

@@ -4,7 +4,6 @@ A sink may hold 30 million results, so of names only hashes are kept: at most 24
 are kept. That any two of 30 million names share a hash has a probability of 2.4e-5.
 """
 
-import hashlib
 import io
 import re
 from collections.abc import Iterable, Iterator
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from infra.storage import Storage, StorageFault
 from pipeline.ledger import part_names
+from pipeline.names import Keys, Names, first_of_each, hashed
 from stages.output import SUFFIXES
 from stages.write import HASHED, plain_target
 
@@ -31,7 +31,6 @@ COLUMNS = [
 CROP = re.compile(r"(?P<face>(?P<target>.+)\.[0-9]+)\.(?:[a-z0-9-]+\.png|json)", re.DOTALL)
 CONVERTED = tuple(SUFFIXES.values())
 
-Keys = NDArray[np.uint64]
 Row = dict[str, Any]
 
 
@@ -42,34 +41,6 @@ class Place(StrEnum):
     EARLIER = "earlier"  # it has the name of an earlier result of a photo that changed since, or a replaced row's
     UNCLEAR = "unclear"  # it lies where a current row's result would, but that row has none
     UNKNOWN = "unknown"  # no row has anything to do with it
-
-
-class Names:
-    """A set of strings that keeps 8 bytes of each: hashes, in sorted runs that are merged as they grow."""
-
-    def __init__(self) -> None:
-        self._runs: list[Keys] = []
-
-    def add(self, keys: Keys) -> None:
-        """Take in hashes (``hashed``)."""
-        run = np.unique(keys)
-        while self._runs and self._runs[-1].size <= run.size:
-            run = np.union1d(self._runs.pop(), run)
-        if run.size:
-            self._runs.append(run)
-
-    def has(self, keys: Keys) -> NDArray[np.bool_]:
-        """Which of ``keys`` are in the set."""
-        found = np.zeros(keys.size, np.bool_)
-        for run in self._runs:
-            found |= run[np.minimum(np.searchsorted(run, keys), run.size - 1)] == keys
-        return found
-
-
-def hashed(names: Iterable[str]) -> Keys:
-    """The first 8 bytes of each name's blake2b, (n,) uint64."""
-    digests = (hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names)
-    return np.frombuffer(b"".join(digests), np.uint64)
 
 
 class Mentions:
@@ -181,13 +152,6 @@ def checked(content: bytes) -> pa.Table:
     if odd:
         raise ValueError(f"it has rows without {', '.join(odd)}")
     return table
-
-
-def first_of_each(keys: Keys) -> NDArray[np.bool_]:
-    """Which of ``keys`` (n,) are the first of their value."""
-    first = np.zeros(keys.size, np.bool_)
-    first[np.unique(keys, return_index=True)[1]] = True
-    return first
 
 
 def name_below(uri: str | None, root: str) -> str | None:

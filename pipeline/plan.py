@@ -3,26 +3,27 @@
 import os
 
 from pipeline.job import Job
-from pipeline.ledger import Retry
 from pipeline.resources import check_fits, needs
-from pipeline.run import check_limit, open_sink
+from pipeline.retry import Retry
+from pipeline.run import check_limit, opened, placed
+from pipeline.subset import ALL, Share
 from pipeline.work import Trial, plan_work
 from stages.recipe import Recipe
 
 
-def describe(job: Job, retry: Retry, trial: Trial, new_recipe: bool) -> list[str]:
+def describe(job: Job, retry: Retry, trial: Trial, new_recipe: bool, share: Share = ALL) -> list[str]:
     """The plan in lines for people. Raises what ``restore`` would raise before it starts."""
     check_limit(job.config.run.max_failed)
-    job, ledger = open_sink(job, new_recipe)
-    work = plan_work(job, ledger, retry, trial)
+    job = placed(job, new_recipe)
+    work = plan_work(job, opened(job), retry, trial, share)
     cluster = cluster_of(job)
     check_fits(job, cluster)
     return [
         f"source   {job.source}",
         f"sink     {job.sink}",
         f"recipe   {job.recipe.hash}",
-        f"photos   {work.listed} listed, {work.done.total()} done, {len(work.skipped)} not photos, "
-        f"{len(work.todo)} to do ({work.bytes_todo / 1e6:.1f} MB)",
+        f"photos   {work.listed} listed, {work.done.total()} done, {work.passed} not photos, "
+        f"{work.due} to do ({work.bytes_todo / 1e6:.1f} MB)",
         *detector(job.recipe),
         *methods(job.recipe),
         *(f"pool     {need.step}: {need.count} x {need.cpus:g} CPU, {need.gpus:g} GPU" for need in needs(job)),

@@ -80,8 +80,8 @@ def record(outcome: Outcome, started: datetime) -> dict[str, Any]:
             "already_done": work.done.total(),
             "renewed": tally.renewed.total(),
         }
-        | {"vanished": len(work.vanished)},
-        "vanished": work.vanished[:1000],
+        | {"vanished": work.vanished},
+        "vanished": work.missing,
         "faces": dict(tally.faces),
         "failures": dict(tally.failures),
         "source_bytes": tally.source_bytes,

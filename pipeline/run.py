@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import cast
@@ -12,20 +12,25 @@ from typing import cast
 import pyarrow as pa
 
 from infra.errors import ConfigError, RecipeError
+from infra.storage import StorageFault
 from pipeline import ledger as ledgers
 from pipeline.archive import flow
 from pipeline.cluster import connect
 from pipeline.columns import Columns
+from pipeline.compaction import compact
 from pipeline.drain import Drain
-from pipeline.gate import opened
+from pipeline.gate import opened as open_gate
 from pipeline.isolation.faults import cause
 from pipeline.job import Job
-from pipeline.ledger import Ledger, Retry
+from pipeline.lease import Guarded, Holder, lease_uri
+from pipeline.ledger import Ledger
 from pipeline.progress import Progress
 from pipeline.publisher import Publisher
 from pipeline.record import Outcome, machine, write_record
 from pipeline.resources import check_fits
-from pipeline.work import Trial, batches, plan_work
+from pipeline.retry import Retry
+from pipeline.subset import ALL, Share
+from pipeline.work import Trial, plan_work
 from stages.recipe import differences
 
 log = logging.getLogger(__name__)
@@ -40,20 +45,36 @@ def restore(
     new_recipe: bool = False,
     quiet: bool = False,
     engine: Engine | None = None,
+    share: Share = ALL,
+    take_over: bool = False,
 ) -> Outcome:
     """Work on everything that the ledger lacks, publish its rows and the run record. ``engine`` is Ray by default."""
     check_limit(job.config.run.max_failed)
-    job, ledger = open_sink(job, new_recipe)
+    job = placed(job, new_recipe)
+    storage = Guarded(job.config.storage, lease_uri(job.sink, share), job.run_id)
+    job = replace(job, lease=storage)
+    with Holder(storage, share, job.config.run.lease_seconds).take(take_over):
+        try:
+            return run(job, retry, trial, quiet, engine or on_ray, share)
+        except Exception:
+            with suppress(StorageFault):
+                storage.check(again=True)  # whatever went wrong, a lost lease is what the operator must know
+            raise
+
+
+def run(job: Job, retry: Retry, trial: Trial, quiet: bool, engine: Engine, share: Share) -> Outcome:
+    """The same, by the owner of the sink."""
     job.storage.sweep(job.sink)
-    work = plan_work(job, ledger, retry, trial)
-    log.info("%d listed, %d done before, %d to do", work.listed, work.done.total(), len(work.todo))
+    ledger = opened(job)
+    work = plan_work(job, ledger, retry, trial, share)
+    log.info("%d listed, %d done before, %d to do", work.listed, work.done.total(), work.due)
     started = datetime.now(UTC)
     outcome = Outcome(job, work, drain=Drain(job.config.run.drain_seconds))
     clock = time.monotonic()
     with closing(Publisher(job, ledger)) as publisher:
         skip(publisher, outcome)
-        if work.todo:
-            work_through(publisher, outcome, engine or on_ray, quiet)
+        work_in_waves(publisher, outcome, engine, quiet)
+    compact(ledger, job.config.run.small_parts, None if share.whole else job.run_id)
     ledger.tidy()
     outcome.seconds = time.monotonic() - clock
     write_record(outcome, started)
@@ -62,12 +83,28 @@ def restore(
     return outcome
 
 
+def work_in_waves(publisher: Publisher, outcome: Outcome, engine: Engine, quiet: bool) -> None:
+    """Everything that is due, so much at a time that nothing grows with the archive."""
+    settings = outcome.job.config.run
+    with outcome.drain:
+        for _ in outcome.work.waves(settings.wave):
+            if outcome.drain.asked:
+                outcome.state = "interrupted"
+            else:
+                work_through(publisher, outcome, engine, quiet)
+            publisher.publish()
+            publisher.ledger.rows.clear()
+            compact(publisher.ledger, settings.small_parts, outcome.job.run_id)
+            if outcome.state != "finished":
+                return
+
+
 def work_through(publisher: Publisher, outcome: Outcome, engine: Engine, quiet: bool) -> None:
     """Publish what the engine brings, to its end, to the failure limit, until the operator interrupts it, or until
     something breaks that is no photo's fault.
     """
-    tally, todo, drain = outcome.tally, len(outcome.work.todo), outcome.drain
-    with Progress(todo, quiet) as progress, drain, closing(engine(outcome)) as tables:
+    tally, todo, drain = outcome.tally, outcome.work.due, outcome.drain
+    with Progress(todo, quiet) as progress, closing(engine(outcome)) as tables:
         try:
             for table in drain.through(tables):
                 tally.add(table, publisher.ledger.rows)
@@ -91,7 +128,8 @@ def on_ray(outcome: Outcome) -> Generator[pa.Table]:
     with connect(job.config.run) as cluster:
         check_fits(job, cluster)
         outcome.machine = machine(cluster)
-        with opened() as gate, outcome.drain.until(lambda: gate.close() == outcome.tally.total):
+        before = outcome.tally.total
+        with open_gate() as gate, outcome.drain.until(lambda: gate.close() == outcome.tally.total - before):
             photos = flow(job, outcome.work.todo, gate)
             try:
                 for table in photos.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
@@ -103,27 +141,31 @@ def on_ray(outcome: Outcome) -> Generator[pa.Table]:
 def skip(publisher: Publisher, outcome: Outcome) -> None:
     """Files that are no photos get their rows without ever being read."""
     columns = Columns(outcome.job.sizes)
-    for photos in batches(outcome.work.skipped, outcome.job.config.run.part_rows):
+    for photos in outcome.work.skipped(outcome.job.config.run.part_rows):
         table = columns.table(photos, pixels=False)
         publisher.add(table)
         outcome.tally.passed["skipped"] += table.num_rows
+        if not publisher.waiting:
+            publisher.ledger.rows.clear()
 
 
-def open_sink(job: Job, new_recipe: bool) -> tuple[Job, Ledger]:
-    """The job's ledger. A sink of another recipe is refused, or left for its folder ``recipes/<hash>`` on
-    ``new_recipe``.
-    """
-    ledger = ledgers.load(job.storage, job.sink)
-    if new_recipe and any(known.recipe != job.recipe.hash for known in ledger.rows.values()):
-        job = replace(job, sink=f"{job.sink}/recipes/{job.recipe.hash}")
-        ledger = ledgers.load(job.storage, job.sink)
+def placed(job: Job, new_recipe: bool) -> Job:
+    """The job in the folder ``recipes/<hash>`` of its sink, if ``new_recipe`` and the sink is another recipe's."""
+    if not new_recipe or ledgers.load(job.storage, job.sink).hashes <= {job.recipe.hash}:
+        return job
+    return replace(job, sink=f"{job.sink}/recipes/{job.recipe.hash}")
+
+
+def opened(job: Job) -> Ledger:
+    """The job's ledger. A sink of another recipe is refused."""
+    ledger = ledgers.load(job.storage, job.sink, job.source)
     check_recipe(job, ledger)
-    return job, ledger
+    return ledger
 
 
 def check_recipe(job: Job, ledger: Ledger) -> None:
     """Refuse a sink whose rows were made by another recipe."""
-    others = sorted({known.recipe for known in ledger.rows.values()} - {job.recipe.hash})
+    others = sorted(ledger.hashes - {job.recipe.hash})
     if not others:
         return
     new = job.recipe.model_dump(mode="json")

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.ledger import Known
+from pipeline.index import Known
 from stages.photo import Status
 
 SEEN_BEFORE_STOPPING = 200

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
-from infra.errors import ConfigError
 from infra.storage import Entry, Storage, StorageFault
 from pipeline.mentions import BATCH, CONVERTED, Mentions, Place, Row, name_below
+from pipeline.subset import WHOLE, Subset
 from stages.photo import FaultClass, Status
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -24,33 +24,6 @@ class Finding:
     kind: str
     uri: str
     detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Subset:
-    """The photos whose paths' hashes, as numbers from 0 to 1, lie in [``low``, ``high``)."""
-
-    low: float = 0.0
-    high: float = 1.0
-
-    def __contains__(self, path: str) -> bool:
-        digest = hashlib.sha256(path.encode()).digest()
-        return self.low <= int.from_bytes(digest[:6]) / 2**48 < self.high
-
-
-WHOLE = Subset()
-
-
-def subset_of(text: str) -> Subset:
-    """``"1%"``, or ``"3/10"`` for the third of ten parts that together are everything."""
-    share = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)%", text)
-    if share and 0 < float(share[1]) <= 100:
-        return Subset(0.0, float(share[1]) / 100)
-    part = re.fullmatch(r"([0-9]+)/([0-9]+)", text)
-    if part and 1 <= int(part[1]) <= int(part[2]):
-        number, total = int(part[1]), int(part[2])
-        return Subset((number - 1) / total, number / total)
-    raise ConfigError(f"--subset {text}: neither a share nor a part", 'for example "1%", or "3/10" for the third tenth')
 
 
 class Check:

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
+from infra.confirm import holds
 from infra.storage import Storage, StorageFault
 from stages.output import Wanted, produce, suffix_of
 from stages.photo import Face, FaceStatus, Fault, FaultClass, Output, Photo, PhotoFault, Pixels, Status
@@ -81,6 +82,8 @@ class Write:
         uri = f"{self.sink}/photos/{photo.source.target}{suffix_of(output, photo.format)}"
         try:
             self.storage.write(uri, content)
+            if not holds(self.storage, uri, content):
+                raise PhotoFault(FaultClass.STORAGE, f"the store does not hold what was written to {uri}")
             self.write_kept(photo)
         except StorageFault as fault:
             raise PhotoFault(FaultClass(fault.kind), fault.message, fault.attempts) from fault

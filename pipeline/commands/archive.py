@@ -8,9 +8,10 @@ from infra.storage import Storage, absolute
 from infra.weights import WeightStore
 from pipeline.commands.options import JobOptions
 from pipeline.exits import OK, SOME_FAILED, STOPPED, Exit
-from pipeline.job import Job, make_job
-from pipeline.ledger import Retry
+from pipeline.job import make_job
 from pipeline.record import Outcome
+from pipeline.retry import Retry
+from pipeline.subset import ALL, share_of
 from pipeline.work import Trial
 from stages.needed import needed
 from stages.photo import FaultClass, Status
@@ -31,10 +32,11 @@ def restore(source: str, sink: str, *, options: JobOptions = NO_OPTIONS) -> Exit
     from pipeline.run import restore as run
 
     retry, trial = choice(options)
+    share = share_of(options.share) if options.share else ALL
     config = options.load()
     check_places(config, source, sink)
     job = make_job(source, sink, config, options.fetch)
-    outcome = run(job, retry, trial, options.new_recipe)
+    outcome = run(job, retry, trial, options.new_recipe, share=share, take_over=options.take_over)
     print("\n".join(summary(outcome)))
     return exit_of(outcome)
 
@@ -52,11 +54,12 @@ def plan(source: str, sink: str, *, options: JobOptions = NO_OPTIONS) -> Exit:
     from pipeline.plan import describe
 
     retry, trial = choice(options)
+    share = share_of(options.share) if options.share else ALL
     config = options.load()
     check_places(config, source, sink)
     print("\n".join(weights(config)))
     job = make_job(source, sink, config, options.fetch)
-    print("\n".join(describe(job, retry, trial, options.new_recipe)))
+    print("\n".join(describe(job, retry, trial, options.new_recipe, share)))
     return OK
 
 
@@ -99,15 +102,13 @@ def summary(outcome: Outcome) -> list[str]:
     if tally.faces:
         lines.append("faces: " + ", ".join(f"{count} {status}" for status, count in sorted(tally.faces.items())))
     lines += [f"failed: {count} {kind}" for kind, count in sorted(tally.failures.items())]
-    lines += vanished(work.vanished, outcome.job)
+    if work.vanished:
+        lines.append(
+            f"{work.vanished} photos of this sink are no longer in {outcome.job.source} (kept here), "
+            f"first {work.missing[0]}"
+        )
     lines.append(f"{outcome.state} after {outcome.seconds:.1f} s: {outcome.job.sink} (run {outcome.job.run_id})")
     return lines
-
-
-def vanished(uris: list[str], job: Job) -> list[str]:
-    if not uris:
-        return []
-    return [f"{len(uris)} photos of this sink are no longer in {job.source} (kept here), first {uris[0]}"]
 
 
 def exit_of(outcome: Outcome) -> Exit:

@@ -38,7 +38,7 @@ def restore(source: str, sink: str) -> None:
     """The demo's job: the defaults, but with the detector that needs no download."""
     from pipeline.commands.archive import summary
     from pipeline.job import make_job
-    from pipeline.ledger import Retry
+    from pipeline.retry import Retry
     from pipeline.run import restore as run
     from pipeline.work import Trial
 

@@ -48,6 +48,9 @@ class JobOptions:
     sample: Annotated[int | None, Parameter(group=CHOICE, help="only N photos, chosen by the hash of their URIs")] = (
         None
     )
+    share: Annotated[
+        str | None, Parameter(group=CHOICE, help='"3/8": the third of eight parts, for eight runs side by side')
+    ] = None
     retry_failed: Annotated[bool, Parameter(group=CHOICE, negative=(), help="work on failed photos again")] = False
     retry: Annotated[list[str], Parameter(group=CHOICE, negative=(), help="work again on failures of a class")] = field(
         default_factory=list[str]
@@ -59,6 +62,7 @@ class JobOptions:
         list[str], Parameter(group=SINK, negative=(), help="store crops, or what a method has to show, with commas")
     ] = field(default_factory=list[str])
     new_recipe: Annotated[bool, Parameter(group=SINK, negative=(), help="work into recipes/HASH/ of the sink")] = False
+    take_over: Annotated[bool, Parameter(group=SINK, negative=(), help="take the sink from a run that is dead")] = False
     max_failed: Annotated[str | None, Parameter(help='stop when more failed: "5%" or a number')] = None
     fetch: Annotated[bool, Parameter(negative=(), help="download missing weights first")] = False
 

@@ -41,7 +41,8 @@ def verify(
     config
         TOML file with the job's settings, for the store's endpoint
     """
-    from pipeline.verify import WHOLE, Check, subset_of
+    from pipeline.subset import WHOLE, subset_of
+    from pipeline.verify import Check
 
     if threads < 1:
         raise ConfigError(f"--threads {threads}: must be at least 1", "leave it out for 8")

@@ -18,8 +18,8 @@ from pipeline import chains
 from pipeline.archive import blocks
 from pipeline.columns import Columns
 from pipeline.job import make_job
-from pipeline.ledger import Retry
 from pipeline.record import Outcome
+from pipeline.retry import Retry
 from pipeline.run import Engine, restore
 from pipeline.work import Trial
 from stages.stage import run as run_stages

@@ -21,10 +21,11 @@ from pipeline.columns import Columns
 from pipeline.exits import FINDINGS, OK, OPERATOR
 from pipeline.ledger import parquet
 from pipeline.manifest import SCHEMA
-from pipeline.mentions import Names, hashed
+from pipeline.names import Names, hashed
 from pipeline.orphans import Collector
 from pipeline.record import Outcome
-from pipeline.verify import Check, Finding, Subset, subset_of
+from pipeline.subset import Subset, subset_of
+from pipeline.verify import Check, Finding
 from stages.photo import Face, FaceStatus, Fault, FaultClass, Output, Photo, Source, Status
 from tests.object_store import ObjectStore
 
