@@ -1,7 +1,8 @@
 """What a run is asked to work on: a source turned into entries, as a stream.
 
-A source is a folder or prefix, one file, or a Parquet or CSV list with a ``uri`` column. Every file of a source is
-yielded, wanted or not, so that a photo that is passed over today is not taken for one that vanished.
+A source is a folder or prefix, one file, a Parquet or CSV list with a ``uri`` column, or an S3 Inventory report
+(``infra.inventory``). Every file of a source is yielded, wanted or not, so that a photo that is passed over today is
+not taken for one that vanished.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from itertools import chain, islice
 from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
 
+from infra.inventory import names_an_inventory, read_inventory
 from infra.patterns import matches
 from infra.sources import Allowed
 from infra.storage import Entry, Storage, StorageFault, absolute, join
@@ -85,6 +87,8 @@ class Listing:
             first = next(entries, None)
             if first is not None:
                 return "folder", self._folder(chain([first], entries))
+        if names_an_inventory(source) and self.storage.info(source) is not None:
+            return "list", self._inventory(source)
         if self.storage.info(source) is None:
             return "folder", self._folder(self.storage.list(source))
         if not names_a_list(source):
@@ -102,6 +106,13 @@ class Listing:
         if entry is not None:
             yield Listed(replace(entry, path=safe_path(entry.path)), True)
 
+    def _inventory(self, source: str) -> Iterator[Listed]:
+        """Named as in a listing of ``root``, or of the whole bucket; what lies elsewhere is not listed."""
+        bucket, entries = read_inventory(self.storage, source)
+        root = join(absolute(self.root) if self.root else bucket, "")
+        below = (entry for entry in entries if entry.uri.startswith(root))
+        return self._folder(replace(entry, path=entry.uri[len(root) :]) for entry in below)
+
     def _list(self, source: str) -> Iterator[Listed]:
         root = absolute(self.root) if self.root else None
         items = iter(distinct(self.allowed.items(read_list(self.storage, source), source)))
@@ -116,7 +127,7 @@ class Listing:
 
 
 def names_a_list(source: str) -> bool:
-    return PurePosixPath(name_of(source).lower()).suffix in LIST_SUFFIXES
+    return PurePosixPath(name_of(source).lower()).suffix in LIST_SUFFIXES or names_an_inventory(source)
 
 
 def is_image(path: str) -> bool:

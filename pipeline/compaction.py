@@ -62,6 +62,7 @@ def store(ledger: Ledger, name: str, table: pa.Table) -> None:
     uri, content = ledger.uri(name), parquet(table)
     ledger.storage.write(uri, content)
     if not holds(ledger.storage, uri, content):
+        ledger.storage.delete(uri)
         raise StorageError(f"the store does not hold what was written to {uri}", "check the store; no row was removed")
     ledger.counts[name] = table.num_rows
 

@@ -9,6 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -107,7 +108,7 @@ class Index:
         """Take in a part's rows: ``uri``, ``size``, ``etag``, ``mtime``, ``sha256``, ``status``, ``fault``, ``target``,
         ``has_result``.
         """
-        uris: list[str] = table.column("uri").to_pylist()
+        uris = cast("list[str]", table.column("uri").to_pylist())
         keys = keys_of(uris)
         prints = prints_of(
             integers(table.column("size"), -1),
@@ -116,7 +117,7 @@ class Index:
         )
         status = self._coded(table.column("status")) | has_result(table.column("has_result"))
         fault = self._coded(table.column("fault"))
-        targets: list[str] = table.column("target").to_pylist()
+        targets = cast("list[str]", table.column("target").to_pylist())
         self._keep(uris, targets, table.column("sha256").to_pylist())
         names = np.fromiter(map(hash, targets), np.int64, len(targets)).view(np.uint64)
         inside = np.fromiter((self._inside(uri) for uri in uris), np.bool_, len(uris))
@@ -130,16 +131,16 @@ class Index:
         columns = [np.concatenate([empty[at], *(part[at] for part in self._columns)]) for at in range(len(empty))]
         self._columns.clear()
         order = np.argsort(columns[0], kind="stable").astype(np.uint32)
-        high, low = columns[0][order], columns[1][order]
+        high, low = columns[0][order].astype(np.uint64), columns[1][order].astype(np.uint64)
         last = last_of_each(high, low)
         self.starts = np.cumsum([0, *self.sizes])
         self.stale = self.by_part(order[~last].astype(np.int64))
         self.row = order[last]
         del order
         self.high, self.low = high[last], low[last]
-        self.etag, self.mtime, self.target, self.status, self.fault, self.seen = (
-            column[self.row] for column in columns[2:]
-        )
+        self.etag, self.mtime, self.target = (column[self.row].astype(np.uint64) for column in columns[2:5])
+        self.status, self.fault = (column[self.row].astype(np.uint8) for column in columns[5:7])
+        self.seen = columns[7][self.row].astype(np.bool_)
         self._sorted = False
 
     def __len__(self) -> int:
@@ -236,7 +237,7 @@ class Index:
                 self.targets[start + place] = target
         self.details.write(records.tobytes())
 
-    def _coded(self, column: pa.ChunkedArray) -> NDArray[np.uint8]:
+    def _coded(self, column: "pa.ChunkedArray[Any]") -> NDArray[np.uint8]:
         """Texts as small numbers, (n,)."""
         encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
         codes = np.array([self._code(name) for name in encoded.dictionary.to_pylist()] or [0], np.uint8)
@@ -246,12 +247,13 @@ class Index:
         return self.codes.setdefault(None if name is None else str(name), len(self.codes))
 
 
-def integers(column: pa.ChunkedArray, nothing: int) -> Numbers:
+def integers(column: "pa.ChunkedArray[Any]", nothing: int) -> Numbers:
     """A column of integers or timestamps, (n,), ``nothing`` for null."""
-    return pc.fill_null(column.cast(pa.int64()), nothing).to_numpy().astype(np.int64)
+    filled = cast("pa.ChunkedArray[Any]", pc.fill_null(column.cast(pa.int64()), pa.scalar(nothing)))
+    return filled.to_numpy().astype(np.int64)
 
 
-def has_result(column: pa.ChunkedArray) -> NDArray[np.uint8]:
+def has_result(column: "pa.ChunkedArray[Any]") -> NDArray[np.uint8]:
     return column.to_numpy().astype(np.uint8) * np.uint8(HAS_RESULT)
 
 

@@ -106,6 +106,10 @@ class Guarded(Storage):
             self.check()
         super().delete(uri)
 
+    def check_again(self) -> None:
+        """Let the next check look for itself."""
+        self._checked = float("-inf")
+
     def check(self, again: bool = False) -> None:
         """Raise ``LeaseLost`` if the run no longer holds its lease; ``again``: look now."""
         now = time.monotonic()
@@ -113,6 +117,7 @@ class Guarded(Storage):
             return
         lease = read(self, self.uri)
         if lease is None or lease.run_id != self.run_id:
+            self.check_again()
             who = str(lease) if lease else "nobody, its file is gone"
             hint = "let the other run end; then the same command goes on from here"
             raise LeaseLost(f"run {self.run_id} lost its lease {self.uri} to {who}", hint)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from infra.errors import StorageError
-from infra.storage import Storage
+from infra.storage import Entry, Storage
 from infra.uris import scheme_of
 from pipeline.index import Index, Known, Numbers
 from pipeline.manifest import SCHEMA
@@ -63,7 +63,7 @@ class Ledger:
     def remember(self, part: str, table: pa.Table) -> None:
         """Take in a new part; the rows that it replaces become stale."""
         self.counts[part] = table.num_rows
-        for uri in table.column("uri").to_pylist():
+        for uri in uris_of(table):
             before = self.rows.get(uri)
             if before:
                 self.stale.setdefault(before.part, set()).add(before.place)
@@ -114,14 +114,14 @@ class Ledger:
         """The URIs of the rows that the index has ``at``, sorted, ``most`` of them at most."""
         found: list[str] = []
         for name, places in self.index.by_part(self.index.row[at[:most]].astype(np.int64)).items():
-            found += self.part(name).column("uri").take(pa.array(places, pa.int64())).to_pylist()
+            found += uris_of(self.part(name).take(pa.array(places, pa.int64())))
         return sorted(found)
 
     def targets(self) -> Iterator[tuple[str, str]]:
         """Target and URI of every row, those that were replaced included."""
         for name in self.index.parts:
             table = self.part(name)
-            yield from zip(table.column("target").to_pylist(), table.column("uri").to_pylist(), strict=True)
+            yield from zip(cast("list[str]", table.column("target").to_pylist()), uris_of(table), strict=True)
 
     def uri(self, name: str) -> str:
         return f"{self.sink}/manifest/{name}"
@@ -188,7 +188,7 @@ def part_names(storage: Storage, sink: str) -> list[str]:
     return sorted(entry.path for entry in listed(storage, f"{sink}/manifest") if is_part(entry.path))
 
 
-def listed(storage: Storage, folder: str):
+def listed(storage: Storage, folder: str) -> Iterator[Entry]:
     """The objects below ``folder``, none if there is no such folder (buckets have none that are empty)."""
     return storage.list(folder) if scheme_of(folder) == "s3" or storage.is_folder(folder) else iter(())
 
@@ -209,10 +209,14 @@ def read_manifest(storage: Storage, sink: str) -> Iterator[pa.Table]:
     names = part_names(storage, sink)[::-1]
     for _, content in ahead(lambda name: storage.read(f"{sink}/manifest/{name}"), names):
         table = pq.read_table(io.BytesIO(content))
-        keys = hashed(table.column("uri").to_pylist())[::-1]
+        keys = hashed(uris_of(table))[::-1]
         old = (seen.has(keys) | ~first_of_each(keys))[::-1]
         seen.add(keys)
         yield without(table, np.flatnonzero(old).tolist())
+
+
+def uris_of(table: pa.Table) -> list[str]:
+    return cast("list[str]", table.column("uri").to_pylist())
 
 
 def without(table: pa.Table, places: Iterable[int]) -> pa.Table:

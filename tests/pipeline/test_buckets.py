@@ -1,11 +1,16 @@
 """The same job from bucket to bucket: the same bytes, and a second run that asks for no photo."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
+import pyarrow as pa
+
 from infra.storage import Storage
+from pipeline.columns import Columns
 from pipeline.record import Outcome
+from stages.photo import Photo, Status
 from tests.object_store import ObjectStore
+from tests.pipeline.conftest import restoring
 from tests.pipeline.test_run import TWO_METHODS, results, stable
 
 Restoring = Callable[..., Outcome]
@@ -28,18 +33,33 @@ def test_buckets_give_the_bytes_that_folders_give(
     assert stable(f"{sink}/restored") == stable(tmp_path / "out")
 
 
-def test_a_second_run_asks_for_listings_and_the_manifest_alone(
-    archive: Path, run: Restoring, object_store: ObjectStore
+def nothing_found(outcome: Outcome) -> Generator[pa.Table]:
+    """Rows as of photos without a face, none of them read."""
+    columns = Columns(outcome.job.sizes)
+    for source in outcome.work.todo:
+        yield columns.table([Photo(source, sha256="0" * 63 + "1", status=Status.NO_FACE)], pixels=False)
+
+
+def test_a_second_run_over_a_thousand_photos_asks_for_listings_parts_and_five_things_more(
+    object_store: ObjectStore,
 ) -> None:
-    source, sink = upload(archive, object_store), object_store.bucket()
-    run(source, sink)
+    source = object_store.bucket({f"{number % 10}/{number}.jpg": b"photo" for number in range(1000)})
+    sink = object_store.bucket()
+    first = restoring(nothing_found)(source, sink, run={"part_rows": 250, "batch": 2})
+    assert first.tally.total == 1000
     parts = len(list(Storage().list(f"{sink}/manifest")))
+    assert parts == 4
     object_store.reset()
-    again = run(source, sink)
-    assert again.tally.source_bytes == again.tally.total == 0
-    assert object_store.counts["GET"] == parts
-    assert object_store.counts["PUT"] == 1  # the run record
-    assert object_store.counts["HEAD"] <= 1
+    again = restoring(nothing_found)(source, sink)
+    assert (again.tally.total, again.tally.source_bytes, again.work.done.total()) == (0, 0, 1000)
+    lists, small = {"source": 1, "manifest": 1}, {"leases": 1, "lease": 2, "lease's end": 1, "record": 1}
+    assert object_store.counts == {
+        "LIST": sum(lists.values()) + small["leases"],
+        "GET": parts + small["lease"] - 1,
+        "PUT": small["lease"] - 1 + small["record"],
+        "DELETE": small["lease's end"],
+    }
+    assert sum(small.values()) == 5
 
 
 def test_a_store_that_is_busy_and_cuts_bodies_changes_nothing(

@@ -314,3 +314,38 @@ def test_overlapping_places_are_refused(archive: Path, run: Restoring) -> None:
     for sink in (archive, archive / "out", archive.parent):
         with pytest.raises(StorageError, match="overlap"):
             run(archive, sink)
+
+
+@pytest.mark.parametrize("harm", ["cut", "lost", "replaced"])
+def test_a_result_that_the_store_does_not_hold_gets_no_row_that_names_it(
+    harm: str, archive: Path, tmp_path: Path, run: Restoring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Storage.write
+
+    def harming(self: Storage, uri: str, data: bytes | memoryview) -> None:
+        if not uri.endswith("/photos/a.png") or harm != "lost":
+            write(self, uri, data)
+        if uri.endswith("/photos/a.png") and harm != "lost":
+            write(self, uri, data[:-9] if harm == "cut" else data[::-1])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "write", harming)
+        run(archive, tmp_path / "out")
+    row = rows(tmp_path / "out")["a.png"]
+    assert (row["status"], row["error"]["class"], row["result_uri"]) == ("failed", "storage", None)
+    assert run(archive, tmp_path / "out", retry=Retry(all=True)).tally.photos["restored"] == 1
+    assert rows(tmp_path / "out")["a.png"]["result_sha256"]
+
+
+def test_work_in_waves_gives_what_one_wave_gives(archive: Path, tmp_path: Path, run: Restoring) -> None:
+    run(archive, tmp_path / "one")
+    for photo in ("a.png", "broken.jpg", "notes.txt"):
+        os.utime(archive / photo, (1, 1))
+    settings = {"run": {"batch": 2, "part_rows": 1, "wave": 2, "small_parts": 1}}
+    outcome = run(archive, tmp_path / "one", **settings)
+    assert outcome.tally.renewed == Counter({"restored": 1, "failed": 1})
+    run(archive, tmp_path / "many", **settings)
+    assert stable(tmp_path / "many") == stable(tmp_path / "one")
+    for sink in ("one", "many"):
+        tables = [pq.read_table(part) for part in (tmp_path / sink / "manifest").glob("*.parquet")]
+        assert (len(tables), sum(table.num_rows for table in tables)) == (1, 7)
