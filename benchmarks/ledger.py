@@ -97,29 +97,38 @@ def job(sink: Path) -> Job:
 
 def measure(sink: Path, rows: int, changed: int) -> dict[str, Any]:
     """Load, compare, take out."""
-    made, began = job(sink), time.perf_counter()
+    made, began = job(sink), now()
     for _ in listed(rows, changed):
         pass
-    generating, start = time.perf_counter() - began, time.perf_counter()
+    start = now()
     ledger = ledgers.load(made.storage, made.sink, SOURCE)
-    loaded = time.perf_counter()
+    loaded = now()
     with patch.object(Listing, "opened", lambda self: ("folder", listed(rows, changed))):
         work = plan_work(made, ledger, Retry(), Trial())
-    compared = time.perf_counter()
+    compared = now()
     done = sum(len(wave) for wave in work.waves(WAVE))
-    ended = time.perf_counter()
+    ended = now()
     return {
         "rows": len(ledger.index),
         "listed": work.listed,
         "due": done,
         "vanished": work.vanished,
-        "load_s": round(loaded - start, 1),
-        "compare_s": round(compared - loaded, 1),
-        "waves_s": round(ended - compared, 1),
-        "diff_s": round(ended - start, 1),
-        "of_which_making_the_listing_s": round(generating, 1),
+        "making the listing": took(began, start),
+        "load": took(start, loaded),
+        "compare, making the listing included": took(loaded, compared),
+        "waves": took(compared, ended),
+        "all": took(start, ended),
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3),
     }
+
+
+def now() -> tuple[float, float]:
+    """Wall clock and processor time, seconds."""
+    return time.perf_counter(), time.process_time()
+
+
+def took(start: tuple[float, float], end: tuple[float, float]) -> str:
+    return f"{end[0] - start[0]:.1f} s ({end[1] - start[1]:.1f} s of CPU)"
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import socket
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ from infra.errors import ConfigError, StorageError
 from infra.local import UNFINISHED
 from infra.storage import Entry, Storage
 from infra.uris import file_uri, local_path, scheme_of
-from pipeline.ledger import is_part, part_names
+from pipeline.lease import Guarded, Holder, lease_uri
+from pipeline.ledger import is_part, listed, part_names
 from pipeline.mentions import BATCH, Mentions, Place
 from pipeline.verify import placed
 
@@ -58,10 +60,18 @@ class Collector:
         self.counts = Counter[str]()
 
     def orphans(self) -> Iterator[Orphan]:
-        """What may go. With ``delete`` each has gone when it is given out; a sink at work is refused."""
-        if self.delete and (sign := self.at_work()):
-            hint = "wait for its end; if it died, wait or give a shorter --older-than"
-            raise StorageError(f"a run seems to work into {self.sink}: {sign}", hint)
+        """What may go. With ``delete`` each has gone when it is given out, under a lease; a sink at work is refused."""
+        if not self.delete:
+            yield from self.going()
+            return
+        with Holder(Guarded(self.storage.options, lease_uri(self.sink), f"gc-{secrets.token_hex(4)}")).take():
+            if sign := self.at_work():
+                hint = "wait for its end; if it died, wait or give a shorter --older-than"
+                raise StorageError(f"a run seems to work into {self.sink}: {sign}", hint)
+            yield from self.going()
+
+    def going(self) -> Iterator[Orphan]:
+        """The same, without looking whether a run is at work."""
         mentions = self.mentions()
         found = self.found(mentions)
         while block := list(islice(found, BATCH)):
@@ -115,10 +125,6 @@ class Collector:
                 self.storage.delete(orphan.entry.uri)
                 self.counts["removed"] += 1
                 yield orphan
-
-
-def listed(storage: Storage, folder: str) -> Iterator[Entry]:
-    return storage.list(folder) if storage.is_folder(folder) else iter(())
 
 
 def generation_of(part: Entry) -> str:

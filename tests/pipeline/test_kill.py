@@ -1,7 +1,6 @@
 """A driver that is killed at any moment: the next run ends as an unbroken one would have."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -102,6 +101,22 @@ def test_a_killed_run_goes_on_where_it_was(
     compare(sink, tmp_path / "whole")
 
 
+def test_a_run_that_is_killed_while_ray_starts_leaves_a_sink_for_the_next(
+    faces: Path, tmp_path: Path, config: Path, run: Callable[..., Outcome]
+) -> None:
+    sink = tmp_path / "out"
+    run(faces, tmp_path / "whole", **SETTINGS)
+    process = start(faces, sink, config)
+    while process.poll() is None and not list(sink.glob("leases/*.json")):
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert list(sink.glob("leases/*.json"))
+    run(faces, sink, **SETTINGS)  # at once: the lease's process is dead
+    assert not list(sink.glob("leases/*.json"))
+    compare(sink, tmp_path / "whole")
+
+
 @pytest.mark.slow
 def test_a_run_that_is_told_to_stop_publishes_what_is_done(
     faces: Path, tmp_path: Path, config: Path, run: Callable[..., Outcome]
@@ -116,15 +131,12 @@ def test_a_run_that_is_told_to_stop_publishes_what_is_done(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_three_kills_at_random_moments_change_nothing(
-    faces: Path, tmp_path: Path, config: Path, run: Callable[..., Outcome]
-) -> None:
-    run(faces, tmp_path / "whole", **SETTINGS)
-    seed = random.randrange(10**6)
-    print(f"seed {seed}")
-    dice = random.Random(seed)
-    for _ in range(3):
-        kill_after(faces, tmp_path / "out", config, parts=0, seconds=dice.uniform(0.5, 22))
-    finish(faces, tmp_path / "out", config)
-    compare(tmp_path / "out", tmp_path / "whole")
+@pytest.mark.timeout(1500)
+def test_ten_kills_at_random_moments_change_nothing() -> None:
+    script = Path(__file__).resolve().parents[2] / "benchmarks" / "kills.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--steps", "0", "--ray", "10"], capture_output=True, text=True, check=False
+    )
+    print(done.stdout)
+    assert "10 kills, 0 changed something" in done.stdout
+    assert done.returncode == 0

@@ -13,9 +13,11 @@ import pytest
 
 from infra.errors import ConfigError, StorageError
 from infra.storage import Storage
+from pipeline.lease import Guarded, Holder, lease_uri
 from pipeline.ledger import Ledger
 from pipeline.orphans import Collector, age_of
 from pipeline.record import Outcome
+from pipeline.subset import Share
 from tests.pipeline.test_verify import bare, check, kinds, photos_of, publish, put, removed, restored, write_record
 
 Restoring = Callable[..., Outcome]
@@ -84,6 +86,18 @@ def test_gc_removes_nothing_while_a_run_seems_to_be_at_work(sink: str, tmp_path:
         removed(sink, DAY)
     (tmp_path / "out/photos" / name).unlink()
     assert removed(sink, DAY) == [f"{sink}/photos/x.png"]
+
+
+def test_gc_refuses_while_another_run_holds_the_lease_and_leaves_none(sink: str, tmp_path: Path) -> None:
+    publish(sink, photos_of(sink, 2))
+    aged(tmp_path / "out", 2)
+    with (
+        Holder(Guarded(None, lease_uri(sink, Share(1, 2)), "other"), Share(1, 2)).take(),
+        pytest.raises(StorageError, match=r"another run works into .*: run other"),
+    ):
+        removed(sink, DAY)
+    assert removed(sink, DAY) == []
+    assert list((tmp_path / "out" / "leases").iterdir()) == []
 
 
 def test_gc_stops_when_the_manifest_changes_under_it_and_spares_what_was_written_again(sink: str) -> None:
