@@ -1,6 +1,6 @@
 """What the manifest holds of every photo, small enough for tens of millions of rows.
 
-In memory a row takes 48 bytes: two 64-bit hashes of its URI, two of what the listing said of the object, one of its
+In memory a row takes 47 bytes: two 64-bit hashes of its URI, two of what the listing said of the object, one of its
 target, its status, its class of fault and its number. What a row is asked for only if its photo is due again lies in a
 temporary file without a name. Hashes are Python's own, with the process's own secret; they are never stored.
 """
@@ -9,7 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,7 @@ from stages.photo import FaultClass, Status
 Numbers = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 Flags = NDArray[np.bool_]
+Kind = TypeVar("Kind", bound=np.generic)
 
 RECORD = np.dtype([("sha256", "V32"), ("tail", "<i4")])
 NO_TIME = -(2**63)
@@ -101,7 +102,7 @@ class Index:
         self.codes: dict[str | None, int] = {None: 0}
         self.targets: dict[int, str] = {}  # of rows whose target is not the end of their URI
         self.details = tempfile.TemporaryFile(prefix="daguerre-")  # noqa: SIM115 - it lives as long as the index
-        self._columns: list[tuple[NDArray[np.generic], ...]] = []
+        self._columns: list[list[NDArray[Any]]] = [[] for _ in range(8)]
         self.finish()
 
     def add(self, part: str, table: pa.Table) -> None:
@@ -121,27 +122,37 @@ class Index:
         self._keep(uris, targets, table.column("sha256").to_pylist())
         names = np.fromiter(map(hash, targets), np.int64, len(targets)).view(np.uint64)
         inside = np.fromiter((self._inside(uri) for uri in uris), np.bool_, len(uris))
-        self._columns.append((keys.high, keys.low, prints.etag, prints.mtime, names, status, fault, ~inside))
+        added = (keys.high, keys.low, prints.etag, prints.mtime, names, status, fault, ~inside)
+        for column, piece in zip(self._columns, added, strict=True):
+            column.append(piece)
         self.parts.append(part)
         self.sizes.append(len(uris))
 
     def finish(self) -> None:
-        """Sort what was added; of several rows of a URI the last one counts, the others are stale."""
-        empty = [np.empty(0, kind) for kind in (np.uint64,) * 5 + (np.uint8,) * 2 + (np.bool_,)]
-        columns = [np.concatenate([empty[at], *(part[at] for part in self._columns)]) for at in range(len(empty))]
-        self._columns.clear()
-        order = np.argsort(columns[0], kind="stable").astype(np.uint32)
-        high, low = columns[0][order].astype(np.uint64), columns[1][order].astype(np.uint64)
+        """Sort what was added; of several rows of a URI the last one counts, the others are stale. One column after
+        the other, so that no more than one is there twice.
+        """
+        high, low = self._whole(0, np.uint64), self._whole(1, np.uint64)
+        order = np.argsort(high, kind="stable").astype(np.uint32)
+        high, low = high[order], low[order]
         last = last_of_each(high, low)
         self.starts = np.cumsum([0, *self.sizes])
         self.stale = self.by_part(order[~last].astype(np.int64))
         self.row = order[last]
-        del order
-        self.high, self.low = high[last], low[last]
-        self.etag, self.mtime, self.target = (column[self.row].astype(np.uint64) for column in columns[2:5])
-        self.status, self.fault = (column[self.row].astype(np.uint8) for column in columns[5:7])
-        self.seen = columns[7][self.row].astype(np.bool_)
+        self.high, self.low = (high, low) if last.all() else (high[last], low[last])
+        del order, high, low
+        self.etag = self._whole(2, np.uint64)[self.row]
+        self.mtime = self._whole(3, np.uint64)[self.row]
+        self.target = self._whole(4, np.uint64)[self.row]
+        self.status = self._whole(5, np.uint8)[self.row]
+        self.fault = self._whole(6, np.uint8)[self.row]
+        self.seen = self._whole(7, np.bool_)[self.row]
         self._sorted = False
+
+    def _whole(self, at: int, kind: type[Kind]) -> NDArray[Kind]:
+        """A column that was added in pieces, which are let go."""
+        pieces, self._columns[at] = self._columns[at], []
+        return np.concatenate([np.empty(0, kind), *pieces]).astype(kind, copy=False)
 
     def __len__(self) -> int:
         return int(self.row.size)

@@ -16,6 +16,7 @@ from infra.logs import SECRET_VARIABLES, Redactor
 from pipeline.drain import Drain
 from pipeline.isolation.faults import OurFault, text
 from pipeline.job import Job, code_version
+from pipeline.subset import ALL, Share
 from pipeline.tally import Tally
 from pipeline.work import Work
 
@@ -28,6 +29,7 @@ class Outcome:
 
     job: Job
     work: Work
+    share: Share = ALL
     tally: Tally = field(default_factory=Tally)
     state: str = "finished"
     seconds: float = 0.0
@@ -67,6 +69,7 @@ def record(outcome: Outcome, started: datetime) -> dict[str, Any]:
         "run_id": job.run_id,
         "source": job.source,
         "sink": job.sink,
+        "share": str(outcome.share),
         "started": started.isoformat(),
         "ended": datetime.now(UTC).isoformat(),
         "state": outcome.state,
