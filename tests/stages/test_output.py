@@ -95,7 +95,10 @@ def outside(way: str, *changes: tuple[int, int, int]) -> int:
     return largest_outside(photo, picture, Written(content, way, "PNG"))  # type: ignore[arg-type]
 
 
-def test_the_largest_change_outside_the_masks_is_sought_where_the_way_can_make_one() -> None:
+def test_the_largest_change_outside_the_masks_is_sought_where_the_way_can_make_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("stages.output.AROUND", 8)
     assert outside("recoded", (39, 29, 9), (0, 0, 3)) == 9
     assert outside("recoded", (11, 11, 9), (0, 0, 3)) == 3  # in the mask
     assert outside("dct", (9, 9, 7), (12, 11, 5)) == 7

@@ -249,6 +249,7 @@ def test_a_change_that_changes_no_sample_is_none() -> None:
 
 def test_premultiplied_colours_change_by_their_share_and_stay_below_alpha() -> None:
     half = np.full((200, 200, 4), 60, np.uint8)
+    half[105:, :, :3] = 120
     half[..., 3] = 128
     half[:, 100:] = (250, 250, 250, 255)
     picture = Plain(half)
@@ -257,6 +258,7 @@ def test_premultiplied_colours_change_by_their_share_and_stay_below_alpha() -> N
     result = edited(picture, 0, Paste(0.15)([photo])[0].edits)
     assert (result[95:105, 88:96, :3] == 80).all()
     assert (result[..., :3] <= result[..., 3:]).all()
+    assert (result[106:112, 88:96, :3] == 128).all()
     np.testing.assert_array_equal(result[..., 3], half[..., 3])
 
 

@@ -292,3 +292,8 @@ def test_a_real_file_of_16_bit_keeps_all_of_them(formats: Path, xmp: Xmp) -> Non
     assert (picture.pages[0].mode, picture.pages[0].depth) == ("RGB;16", 16)
     np.testing.assert_array_equal(picture.samples(0), imagecodecs.jpeg2k_decode(data.tobytes()))
     check_lossless(CODEC, data, xmp)
+
+
+def test_what_stands_behind_the_last_box_stays(xmp: Xmp) -> None:
+    data = jp2(raw(noise(24, 40, 3), 8), after=b"seven b")
+    assert check_lossless(CODEC, data, xmp).content.endswith(b"seven b")
