@@ -102,10 +102,12 @@ class DeformableConv(nn.Module):
         self.conv_offset = conv(channels, 3 * TAPS * groups)
 
     def forward(self, features: torch.Tensor, guide: torch.Tensor) -> torch.Tensor:
-        """``guide`` (B, C, H, W) gives offsets and masks for ``features``."""
-        found = self.conv_offset(guide)
-        offsets, mask = found.split([found.shape[1] // 3 * 2, found.shape[1] // 3], dim=1)
-        return deform_conv2d(features, offsets, self.weight, self.bias, padding=(1, 1), mask=mask.sigmoid())
+        """``guide`` (B, C, H, W) gives offsets and masks for ``features``; in float32 even where the rest is not."""
+        with torch.autocast(features.device.type, enabled=False):
+            features, guide = (part.to(self.weight.dtype) for part in (features, guide))
+            found = self.conv_offset(guide)
+            offsets, mask = found.split([found.shape[1] // 3 * 2, found.shape[1] // 3], dim=1)
+            return deform_conv2d(features, offsets, self.weight, self.bias, padding=(1, 1), mask=mask.sigmoid())
 
 
 class TextureWarping(nn.Module):

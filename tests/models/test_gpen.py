@@ -9,6 +9,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from models.checkpoint import Dtype
 from models.checkpoint_file import recognise
 from models.load import CheckpointMismatch
 from models.method import Faces
@@ -114,3 +115,12 @@ def test_a_face_has_the_same_bytes_in_any_batch() -> None:
     for order in ([5], [3, 0], [2, 2, 1]):
         assert torch.equal(restorer.restore(Faces.plain(crops[order], order)).faces, together[order])
     assert not torch.equal(together[0], together[1])
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [("bfloat16", 0.01), ("float16", 0.001)])
+def test_half_precision_comes_close(dtype: Dtype, limit: float) -> None:
+    small, faces = network(), Faces.plain(torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(7)), [1])
+    exact, mixed = (
+        SignedRestorer(lambda crops, _: small(crops), 32, "cpu", one).restore(faces).faces for one in ("float32", dtype)
+    )
+    assert 0 < float((mixed - exact).abs().mean()) < limit

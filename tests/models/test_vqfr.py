@@ -10,6 +10,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from models.checkpoint import Dtype
 from models.checkpoint_file import recognise
 from models.load import CheckpointMismatch
 from models.method import Faces
@@ -133,3 +134,13 @@ def test_a_face_has_the_same_bytes_in_any_batch(version: Version, v2: VQFRv2) ->
     for order in ([3], [2, 0], [1, 1, 3]):
         assert torch.equal(restorer.restore(Faces.plain(crops(4)[order], order)).faces, together[order])
     assert not torch.equal(together[0], together[1])
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(("dtype", "limit"), [("bfloat16", 0.05), ("float16", 0.01)])
+def test_half_precision_comes_close(version: Version, dtype: Dtype, limit: float, v2: VQFRv2) -> None:
+    """A code that is chosen otherwise changes a whole face, so the median over several tells."""
+    network = as_network(filled(VQFRv1(SMALL)) if version == "v1" else v2, 0.5)
+    faces = Faces.plain(crops(4), range(4))
+    exact, mixed = (SignedRestorer(network, 32, "cpu", one).restore(faces).faces for one in ("float32", dtype))
+    assert 0 < float((mixed - exact).abs().flatten(1).mean(1).median()) < limit
