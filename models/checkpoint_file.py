@@ -18,7 +18,7 @@ from safetensors import safe_open
 from models.checkpoint import Checkpoint, Shapes
 
 MOST_EXPANDED, MEGABYTE = 20, 1_000_000  # weights in fp32 compress to a half at best
-TORCH = (".pth", ".pt", ".ckpt")
+TORCH = (".pth", ".pt", ".ckpt", ".pkl")
 HASH_IN_NAME = re.compile(r"-(?=[0-9]*[a-f])([0-9a-f]{8,64})\.[a-z]+$")  # eight decimal digits are a date
 
 
@@ -30,7 +30,7 @@ class CheckpointUnreadable(ValueError):  # noqa: N818 - says what is wrong, as t
 
 
 def tensor_shapes(path: Path) -> Shapes:
-    """Names and shapes of the tensors in ``path``: .safetensors, .pth, .pt, .ckpt, .npz, or a .zip that holds one .pth.
+    """Names and shapes of the tensors in ``path``: .safetensors, .pth, .pt, .ckpt, .pkl, .npz, or a .zip that holds one .pth.
 
     Containers are flattened: ``{"params_ema": {"conv.weight": ...}}`` gives ``params_ema.conv.weight``. No code in the
     file is ever run.
