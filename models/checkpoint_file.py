@@ -30,7 +30,7 @@ class CheckpointUnreadable(ValueError):  # noqa: N818 - says what is wrong, as t
 
 
 def tensor_shapes(path: Path) -> Shapes:
-    """Names and shapes of the tensors in ``path``: .safetensors, .pth, .pt, .ckpt, .pkl, .npz, or a .zip that holds one .pth.
+    """Names and shapes of the tensors in ``path``: .safetensors, .npz, .pth, .pt, .ckpt, .pkl, or a .zip with one .pth.
 
     Containers are flattened: ``{"params_ema": {"conv.weight": ...}}`` gives ``params_ema.conv.weight``. No code in the
     file is ever run.

@@ -54,7 +54,7 @@ class Dr2eParameters(Parameters):
     tau: int | None = Field(default=None, ge=0, le=LAST)
     omega: int | None = Field(default=None, ge=0, le=LAST)
     enhancer: str = "sparnethd"
-    enhancer_parameters: dict[str, Any] = {}
+    enhancer_parameters: dict[str, Any] = Field(default_factory=dict[str, Any])
     enhancer_version: int | None = None
     compat: bool = False
 

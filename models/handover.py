@@ -45,9 +45,7 @@ def resized(pictures: torch.Tensor, side: int) -> torch.Tensor:
     now = pictures.shape[-1]
     if side == now:
         return pictures
-    return functional.interpolate(
-        pictures, (side, side), mode="bicubic", align_corners=False, antialias=side < now
-    )
+    return functional.interpolate(pictures, (side, side), mode="bicubic", align_corners=False, antialias=side < now)
 
 
 def by_file(pictures: torch.Tensor, side: int) -> torch.Tensor:

@@ -8,9 +8,12 @@ that ``torch.nn.utils.spectral_norm`` stores.
 from collections.abc import Mapping
 
 import torch
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from models.load import CheckpointMismatch, Tensors
 
+MEAN, STD = 0.0, 0.02  # of SPARNetHD's weights before training
 RAW, LEFT, RIGHT = ".weight_orig", ".weight_u", ".weight_v"
 
 
@@ -39,3 +42,13 @@ def _weight(layer: str, tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:
         shapes = f"{tuple(left.shape)} and {tuple(right.shape)} for {tuple(weight.shape)}"
         raise CheckpointMismatch(f"{layer}{LEFT} and {layer}{RIGHT} have other shapes: {shapes}")
     return weight / torch.dot(left, torch.mv(matrix, right))
+
+
+def under_spectral_norm(network: nn.Module) -> nn.Module:
+    """``network`` for training: every 2-D convolution drawn anew, its bias 0, and under a spectral norm."""
+    for module in [module for module in network.modules() if isinstance(module, nn.Conv2d)]:
+        nn.init.normal_(module.weight, MEAN, STD)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+        spectral_norm(module)
+    return network

@@ -1,5 +1,5 @@
-"""The objective of DR2's diffusion model: noise, weighted towards the steps where a picture's content is decided, and the
-bound that trains the variances.
+"""The objective of DR2's diffusion model: noise, weighted towards the steps where a picture's content is decided, and
+the bound that trains the variances.
 
 Choi, Lee, Shin, Kim, Kim, Yoon, "Perception Prioritized Training of Diffusion Models", CVPR 2022; Nichol, Dhariwal,
 "Improved Denoising Diffusion Probabilistic Models", ICML 2021. Facts from

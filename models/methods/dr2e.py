@@ -101,9 +101,7 @@ class Dr2e:
         """DR2 of ``crops`` (B, 3, S, S) in [0, 1]: (B, 3, 256, 256) in [0, 1]."""
         draw = self._drawing(seeds, crops.device)
         with full_float32(), torch.inference_mode():
-            found = dr2(
-                self._denoise, self._process, at_256(crops), removal.factor, removal.start, removal.stop, draw
-            )
+            found = dr2(self._denoise, self._process, at_256(crops), removal.factor, removal.start, removal.stop, draw)
         return (found + 1) / 2
 
     def _cleaned(self, faces: Faces, removals: Sequence[Removal]) -> torch.Tensor:
@@ -165,7 +163,7 @@ def _build(weights: Mapping[str, Path], parameters: Parameters, device: Device, 
 
 METHOD = MethodSpec(
     name="dr2e",
-    summary="A diffusion takes the degradation away at 256 x 256, then any other method enhances (SPARNetHD by default)",
+    summary="A diffusion takes the degradation away, then any other method enhances (SPARNetHD by default)",
     paper="Wang et al.: DR2, Diffusion-based Robust Degradation Remover, CVPR 2023 (arXiv 2303.06885)",
     code="https://github.com/Kaldwin0106/DR2_Drgradation_Remover",
     licence=f"DR2: {LICENCE}; the default enhancer SPARNetHD: CC BY-NC-SA 4.0, non-commercial; other enhancers: theirs",

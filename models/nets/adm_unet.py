@@ -49,7 +49,7 @@ PUBLISHED = UNetShape()
 class ResBlock(nn.Module):
     """Two convolutions beside a skip connection; the time scales and shifts what the second norm gives.
 
-    (B, C, H, W) to (B, out, H', W'): the side is halved or doubled before the first convolution if ``resample`` says so.
+    (B, C, H, W) to (B, out, H', W'): ``resample`` halves or doubles the sides before the first convolution.
     """
 
     def __init__(self, channels: int, out: int, embedding: int, resample: Resample = "") -> None:
@@ -88,7 +88,7 @@ class Attention(nn.Module):
         return features + self.proj_out(mixed.transpose(-1, -2).flatten(1, 2)).view_as(features)
 
 
-class Steps(nn.Sequential):
+class Steps(nn.ModuleList):
     """Blocks one after another, those that take the time embedding with it."""
 
     def forward(self, features: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
@@ -105,12 +105,14 @@ class AdmUNet(nn.Module):
         self.shape = shape
         width, embedding = shape.width, shape.embedding
         self.time_embed = nn.Sequential(nn.Linear(width, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
-        self.input_blocks = nn.ModuleList([Steps(nn.Conv2d(3, width, 3, padding=1)), *_descent(shape)])
+        self.input_blocks = nn.ModuleList([Steps([nn.Conv2d(3, width, 3, padding=1)]), *_descent(shape)])
         lowest = width * shape.multiples[-1]
         self.middle_block = Steps(
-            ResBlock(lowest, lowest, embedding),
-            Attention(lowest, shape.head_width),
-            ResBlock(lowest, lowest, embedding),
+            [
+                ResBlock(lowest, lowest, embedding),
+                Attention(lowest, shape.head_width),
+                ResBlock(lowest, lowest, embedding),
+            ]
         )
         self.output_blocks = nn.ModuleList(_ascent(shape))
         last = width * shape.multiples[0]
@@ -122,7 +124,7 @@ class AdmUNet(nn.Module):
         Channels 0 to 2 are the noise; 3 to 5 say where the variance lies, -1 at the lower bound and 1 at the upper, not
         clipped. Sides are multiples of ``UNetShape.multiple``. float32, whatever the weights' type.
         """
-        dtype = self.out[2].weight.dtype
+        dtype = next(self.out[2].parameters()).dtype
         embedding = self.embedded(steps).to(dtype)
         hidden = images.to(dtype)
         skips: list[torch.Tensor] = []
@@ -173,9 +175,9 @@ def _descent(shape: UNetShape) -> Iterator[Steps]:
     channels = shape.width
     for level, multiple in enumerate(shape.multiples):
         out = multiple * shape.width
-        yield Steps(ResBlock(channels, out, shape.embedding), *_attention(shape, level, out))
+        yield Steps([ResBlock(channels, out, shape.embedding), *_attention(shape, level, out)])
         if level < len(shape.multiples) - 1:
-            yield Steps(ResBlock(out, out, shape.embedding, "down"))
+            yield Steps([ResBlock(out, out, shape.embedding, "down")])
         channels = out
 
 
@@ -188,7 +190,7 @@ def _ascent(shape: UNetShape) -> Iterator[Steps]:
         for last in (False, True):
             block = ResBlock(channels + skips.pop(), out, shape.embedding)
             up = [ResBlock(out, out, shape.embedding, "up")] if last and level else []
-            yield Steps(block, *_attention(shape, level, out), *up)
+            yield Steps([block, *_attention(shape, level, out), *up])
             channels = out
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from models.nets.adm_unet import AdmUNet, Attention, ResBlock, Steps
-from models.ops.rows import Convolver, Source, norm_of
+from models.ops.rows import Convolver, Source, known, norm_of
 
 Pictures = Sequence[torch.Tensor]
 """Pictures (H, W, C_i) that stand for one whose channels are theirs, one after another."""
@@ -26,6 +26,7 @@ class CpuUNet:
     def __init__(self, network: AdmUNet) -> None:
         self._network = network
         self._convolve = Convolver()
+        (self._first,) = known(network.input_blocks[0], Steps)
 
     def __call__(self, images: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
         """As ``AdmUNet.forward``, to its tolerance. float32 only, and no gradients."""
@@ -34,8 +35,7 @@ class CpuUNet:
 
     def _face(self, image: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
         embedding = functional.silu(self._network.embedded(step[None]))
-        (first,) = self._network.input_blocks[0]
-        hidden = self._convolve(first, Source([image.permute(1, 2, 0).contiguous()]))
+        hidden = self._convolve(known(self._first, nn.Conv2d), Source([image.permute(1, 2, 0).contiguous()]))
         skips = [hidden]
         for block in self._network.input_blocks[1:]:
             hidden = self._steps(block, [hidden], embedding)
@@ -44,13 +44,15 @@ class CpuUNet:
         for block in self._network.output_blocks:
             hidden = self._steps(block, [hidden, skips.pop()], embedding)
         norm, _, convolution = self._network.out
-        return self._convolve(convolution, normed(norm, [hidden])).permute(2, 0, 1)[None].contiguous()
+        return self._convolve(known(convolution, nn.Conv2d), normed(norm, [hidden])).permute(2, 0, 1)[None].contiguous()
 
     def _steps(self, blocks: nn.Module, parts: Pictures, embedding: torch.Tensor) -> torch.Tensor:
-        if not isinstance(blocks, Steps):
-            raise TypeError(f"a block of the network is a {type(blocks).__name__}")
-        for block in blocks:
-            parts = [self._residual(block, parts, embedding) if isinstance(block, ResBlock) else attend(block, parts)]
+        for block in known(blocks, Steps):
+            parts = [
+                self._residual(block, parts, embedding)
+                if isinstance(block, ResBlock)
+                else attend(known(block, Attention), parts)
+            ]
         return parts[0]
 
     def _residual(self, block: ResBlock, parts: Pictures, embedding: torch.Tensor) -> torch.Tensor:
@@ -58,20 +60,22 @@ class CpuUNet:
         source = normed(first_norm, parts, doubled=block.resample == "up")
         if block.resample == "down":
             source, parts = Source([halved(source.whole())]), [halved(part) for part in parts]
-        hidden = self._convolve(first, source)
+        hidden = self._convolve(known(first, nn.Conv2d), source)
         norm, _, _, last = block.out_layers
         scale, shift = functional.linear(embedding, *block.emb_layers[1].parameters())[0].chunk(2)
         source = normed(norm, [hidden], scale=1 + scale.double(), shift=shift.double())
-        return self._convolve(last, source, partial(add_skip, block, parts))
+        return self._convolve(known(last, nn.Conv2d), source, partial(add_skip, block, parts))
 
 
 def normed(
-    norm: nn.Module, parts: Pictures, scale: torch.Tensor | float = 1, shift: torch.Tensor | float = 0, doubled: bool = False
+    norm: nn.Module,
+    parts: Pictures,
+    scale: torch.Tensor | float = 1,
+    shift: torch.Tensor | float = 0,
+    doubled: bool = False,
 ) -> Source:
     """``parts`` under a group norm, ``scale`` and ``shift`` (C,) and SiLU."""
-    if not isinstance(norm, nn.GroupNorm):
-        raise TypeError(f"a norm of the network is a {type(norm).__name__}")
-    factors, offsets = norm_of(norm, parts)
+    factors, offsets = norm_of(known(norm, nn.GroupNorm), parts)
     return Source(parts, (factors * scale).float(), (offsets * scale + shift).float(), silu_, doubled)
 
 
@@ -90,10 +94,8 @@ def add_skip(block: ResBlock, parts: Pictures, rows: torch.Tensor, first: int) -
         rows += parts[0][first : first + len(rows)]
 
 
-def attend(block: nn.Module, parts: Pictures) -> torch.Tensor:
-    """``Attention`` on one picture (H, W, C)."""
-    if not isinstance(block, Attention):
-        raise TypeError(f"a block of the network is a {type(block).__name__}")
+def attend(block: Attention, parts: Pictures) -> torch.Tensor:
+    """``block`` on one picture (H, W, C)."""
     factors, offsets = norm_of(block.norm, parts)
     tokens = Source(parts, factors.float(), offsets.float()).whole().flatten(0, 1)
     heads = functional.linear(tokens, block.qkv.weight[..., 0], block.qkv.bias).unflatten(1, (block.heads, 3, -1))

@@ -2,18 +2,15 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
 
 import torch
-from torch import nn
 from torch.nn import functional
 
 from models.nets.sparnet import SLOPE, Conv, Hourglass, Norm, Residual, SparnetHD
-from models.ops.rows import Activation, Convolver, Source, instance_norm_of
+from models.ops.rows import Activation, Convolver, Source, instance_norm_of, known
 
 leaky_: Activation = partial(functional.leaky_relu, negative_slope=SLOPE, inplace=True)
 Picture = torch.Tensor  # (H, W, C)
-Known = TypeVar("Known", bound=nn.Module)
 
 
 class CpuSparnet:
@@ -76,10 +73,3 @@ def normed(norm: Norm, picture: Picture, activation: Activation | None) -> Sourc
 def add_rows(other: Picture, rows: Picture, first: int) -> None:
     """Add to ``rows`` (R, W, C) those of ``other`` from row ``first`` on."""
     rows += other[first : first + len(rows)]
-
-
-def known(block: nn.Module, kind: type[Known]) -> Known:
-    """``block``, which must be of a ``kind``: containers of PyTorch do not say what they hold."""
-    if not isinstance(block, kind):
-        raise TypeError(f"a block of the network is a {type(block).__name__}, not a {kind.__name__}")
-    return block

@@ -7,7 +7,7 @@ Everything is float32 and gives no gradients.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import nn
@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from models.ops.winograd import Fill, Finish, Kernel, convolve, fits, kernel_of
 
+Known = TypeVar("Known", bound=nn.Module)
 Border = Literal["zero", "mirror"]
 Activation = Callable[[torch.Tensor], torch.Tensor]
 """Changes its argument in place."""
@@ -121,6 +122,13 @@ class Convolver:
         return convolve(self._kernels[layer], height, width, source.fill, finish)
 
 
+def known(block: nn.Module, kind: type[Known]) -> Known:
+    """``block``, which must be of a ``kind``: containers of PyTorch do not say what they hold."""
+    if not isinstance(block, kind):
+        raise TypeError(f"a block of the network is a {type(block).__name__}, not a {kind.__name__}")
+    return block
+
+
 def plain(layer: nn.Conv2d, height: int, width: int, fill: Fill, finish: Finish | None = None) -> torch.Tensor:
     """As ``models.ops.winograd.convolve``, by PyTorch's own convolution and with the layer's stride."""
     stride, step = layer.stride[0], max(2, PIXELS // width // 2 * 2)
@@ -148,7 +156,9 @@ def norm_of(norm: nn.GroupNorm, parts: Sequence[torch.Tensor]) -> tuple[torch.Te
     means, variances = (found.unflatten(0, (norm.num_groups, -1)) for found in moments(parts))
     mean = means.mean(1, keepdim=True)
     variance = (variances + (means - mean).square()).mean(1, keepdim=True)
-    return _scaled(norm.weight, norm.bias, mean.expand_as(means).flatten(), variance.expand_as(means).flatten(), norm.eps)
+    return _scaled(
+        norm.weight, norm.bias, mean.expand_as(means).flatten(), variance.expand_as(means).flatten(), norm.eps
+    )
 
 
 def instance_norm_of(norm: nn.InstanceNorm2d, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,9 +1,9 @@
 """3 x 3 convolutions of one picture on the CPU, by minimal filtering.
 
-Lavin, Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016: F(4 x 4, 3 x 3) with the points 0, 1, -1, 2,
--2 and infinity. Sixteen results take 36 products in place of 144. The rows of the picture are worked on a few at a time,
-so that what comes between the transforms stays in the cache, and what comes before the convolution (norm, activation,
-enlargement, border) is done on those rows only, by a function that the caller gives.
+Lavin, Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016: F(4 x 4, 3 x 3) with the points 0, 1, -1,
+2, -2 and infinity. Sixteen results take 36 products in place of 144. The rows of the picture are worked on a few at a
+time, so that what comes between the transforms stays in the cache, and what comes before the convolution (norm,
+activation, enlargement, border) is done on those rows only, by a function that the caller gives.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ import torch
 
 TILE = 4  # results of a tile, in each direction
 TAPS = TILE + 2  # what they depend on
-TILES = 256  # worked on together: faster than 128 and 512, on one thread and on two
+TILES = 256  # worked on together; from 128 to 512 it makes little difference
 SMALLEST_SIDE = 64  # below it a plain convolution is as fast, and its weights take a quarter of the memory
 
 Fill = Callable[[torch.Tensor, int], None]
@@ -34,9 +34,7 @@ class Kernel:
 
 def kernel_of(weight: torch.Tensor, bias: torch.Tensor | None) -> Kernel:
     """Transform ``weight`` (K, C, 3, 3), in float64, to float32 points: four times the memory of the weight."""
-    rows = torch.tensor(
-        [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]], dtype=torch.float64
-    )
+    rows = torch.tensor([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]], dtype=torch.float64)
     rows /= 24
     full = torch.einsum("ai,bj,kcij->abck", rows, rows, weight.detach().double())
     none = torch.zeros(len(weight)) if bias is None else bias.detach().float()
