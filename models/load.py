@@ -36,7 +36,7 @@ def load(network: Network, path: Path, *, container: str = "", renames: Mapping[
 
 
 def read_tensors(path: Path, container: str = "") -> Tensors:
-    """The tensors of a checkpoint by name, on the CPU: .safetensors, .npz, .pth, .pt, .ckpt, .pkl, a .zip with one .pth.
+    """The tensors of a checkpoint by name, on the CPU: .safetensors, .npz, .pth, .pt, .ckpt, .pkl, .zip with one .pth.
 
     ``container`` names the dictionary that holds them in a torch file, with dots between levels: "params_ema". No code
     in the file is ever run. Raises ``CheckpointUnreadable``.
