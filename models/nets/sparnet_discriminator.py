@@ -46,7 +46,7 @@ class Discriminators(nn.Module):
         under_spectral_norm(self)
 
     def forward(self, faces: torch.Tensor) -> list[Judgement]:
-        """Of ``faces`` (B, 3, H, W) RGB in [-1, 1], sides of 128 and more: a judgement for each scale."""
+        """Of ``faces`` (B, 3, H, W) RGB in [-1, 1], sides of 192 and more: a judgement for each scale."""
         found: list[Judgement] = []
         for discriminator in self.D_pool:
             found.append(discriminator(faces))

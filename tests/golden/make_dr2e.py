@@ -1,11 +1,12 @@
-"""Writes ``dr2e.npz``: what DR2's and SPARNetHD's networks and their chain compute of a drawing, small and with synthetic
-weights. Run it if their arithmetic is changed on purpose, after ``pytest tests/parity -k dr2e`` has passed against the
-original.
+"""Writes ``dr2e.npz``: what DR2's and SPARNetHD's networks and their chain compute of a drawing, small and with
+synthetic weights. Run it if their arithmetic is changed on purpose, after ``pytest tests/parity -k dr2e`` has passed
+against the original.
 
     python tests/golden/make_dr2e.py
 
-``input`` is (64, 64, 3) uint8 RGB. ``noise`` is the U-Net's output for it at step 424, ``sharp`` SPARNetHD's, both every
-third pixel in both directions; ``clean`` is DR2's result for the seed 7 with N = 4 from index 24 to 22, every twelfth.
+``input`` is (64, 64, 3) uint8 RGB. ``noise`` is the U-Net's output for it at step 424, ``sharp`` SPARNetHD's, both
+every third pixel in both directions; ``clean`` is DR2's result for the seed 7 with N = 4 from index 24 to 22, every
+twelfth.
 """
 
 import hashlib
