@@ -2,11 +2,16 @@
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from models.checkpoint import Checkpoint
+from models.checkpoint_file import recognise
+from models.load import CheckpointMismatch, load
+from models.methods.dr2e import FORMS
 from models.nets.adm_unet import AdmUNet, UNetShape, sinusoids
 from models.nets.adm_unet_cpu import CpuUNet
 from tests.golden.make_dr2e import FILE, UNET, outputs, unet
@@ -79,3 +84,24 @@ def test_gradients_reach_every_weight() -> None:
     network = unet().requires_grad_(True).train()
     torch.autograd.backward(network(torch.randn(2, 3, 32, 32), torch.tensor([5, 900])).square().mean())
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
+def test_a_published_file_is_loaded_whole_or_not_at_all(tmp_path: Path, form: Checkpoint) -> None:
+    state = {name: value.clone() for name, value in unet().state_dict().items()}
+    torch.save(state, tmp_path / form.name)
+    loaded = load(AdmUNet(UNET), tmp_path / form.name).state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in state.items())
+    state["further.weight"] = state.pop("out.2.bias")
+    torch.save(state, tmp_path / form.name)
+    with pytest.raises(CheckpointMismatch, match=r"missing: out\.2\.bias; extra: further\.weight"):
+        load(AdmUNet(UNET), tmp_path / form.name)
+
+
+def test_both_published_files_are_known_by_their_tensors(tmp_path: Path) -> None:
+    for form in FORMS:
+        torch.save({name: torch.zeros(1).expand(shape) for name, shape in form.tensors.items()}, tmp_path / form.name)
+        assert recognise(tmp_path / form.name, [form]) is form
+        with torch.device("meta"):
+            state = AdmUNet().state_dict()
+        assert form.tensors.items() <= {name: tuple(value.shape) for name, value in state.items()}.items()
