@@ -7,7 +7,7 @@ A module ``test_<method>.py`` says which cases it knows and takes the fixture ``
     def test_the_network_computes_what_the_original_computes(case: Case) -> None: ...
 
 The cases are ``DIR/<method>/*.npz`` of ``--cases``, else of ``--kit``. One that no pattern of ``KNOWN`` fits fails, and
-so does a pattern that fits no file of the kit.
+so does a pattern that fits no file of the kit. Files that are no cases but belong to some (a mesh) fit ``DATA``.
 """
 
 import sys
@@ -27,6 +27,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     kit, cases = _folder(metafunc.config, "--kit"), metafunc.config.getoption("--cases")
     known = getattr(metafunc.module, "KNOWN", ())
     files = case_files(cases / method, ()) if cases else case_files(kit / method, known)
+    files = [file for file in files if not is_known(file, getattr(metafunc.module, "DATA", ()))]
     missing = pytest.param(None, id="none", marks=pytest.mark.skip(reason=f"no folder {cases or kit}/{method}"))
     metafunc.parametrize("case_file", [pytest.param(file, id=file.stem) for file in files] or [missing])
 

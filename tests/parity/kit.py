@@ -65,7 +65,7 @@ def case_files(folder: Path, known: Iterable[str]) -> list[Path]:
 
 
 def is_known(file: Path, known: Iterable[str]) -> bool:
-    """Whether one of the patterns fits the name of the case."""
+    """Whether one of the patterns fits the name of the file."""
     return any(fnmatchcase(file.stem, pattern) for pattern in known)
 
 
