@@ -11,7 +11,7 @@ Face Model of 2009, which may not be handed on. Indices in them count from 1 and
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -102,7 +102,7 @@ def _numbers(array: Array, name: str, source: str) -> torch.Tensor:
 
 def _indices(array: Array, count: int, name: str, source: str) -> torch.Tensor:
     """From 0, of indices from 1 to ``count``."""
-    wanted = cast("Array", np.rint(array.astype(np.float64)))
+    wanted = np.rint(array.astype(np.float64))
     if (wanted != array).any() or wanted.min() < 1 or wanted.max() > count:
         raise FaceModelUnusable(source, f"{name} must hold whole numbers from 1 to {count}")
     return torch.from_numpy(wanted.astype(np.int64) - 1)

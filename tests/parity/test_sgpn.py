@@ -51,7 +51,7 @@ def weights_of(case: Case, part: str) -> Tensors:
 
 
 def filled(network: torch.nn.Module, case: Case, part: str) -> None:
-    """With the case's weights; what the kit calls fixed keeps the constructor's values. Names and shapes are checked."""
+    """With the case's weights, and constants as built. Names and shapes are checked against the published ones."""
     manifest = json.loads((case.kit / case.method / "manifest.json").read_text(encoding="utf-8"))
     entries = manifest["parts"][part]["tensors"]
     expected = {entry["name"]: (tuple(entry["shape"]), entry["dtype"]) for entry in entries}
