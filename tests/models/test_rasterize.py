@@ -135,7 +135,7 @@ def test_in_float64_every_pixel_is_that_of_brute_force(make: Make, count: int) -
     shown = visible(points, triangles, SIDE)
     for one, found in zip(points, shown, strict=True):
         expected = by_force(one, triangles)
-        assert (expected != NONE).mean() > 0.05
+        assert (expected != NONE).any()
         np.testing.assert_array_equal(found.numpy(), expected)
 
 

@@ -15,6 +15,7 @@ from models.nets.face_model import FaceModel, Head, parted, rotation
 from models.nets.face_model_picture import in_crop, landmarks, picture
 from models.nets.face_reconstruction import FaceReconstruction, fused
 from models.nets.face_reconstruction_warp import warped
+from models.nets.sgpn import SGPN
 
 KNOWN = ("d3dfr*", "bfm*", "sgpn*", "e2e_crop*", "e2e_real*")
 DATA = ("bfm_standin*",)  # the mesh of the cases beside it
@@ -133,7 +134,38 @@ def everything(model: FaceModel, coefficients: torch.Tensor, back: torch.Tensor)
     }
 
 
+def check_network(case: Case, mesh: Path) -> None:
+    """Encoder and generator, what comes between them, and layers on the way."""
+    network = SGPN()
+    filled(network, case, "sgpn")
+    crops, shapes, coefficients = (torch.from_numpy(case.inputs[name]) for name in ("im_LR", "im_D3D", "coeff_D3D"))
+    outputs: dict[str, torch.Tensor] = {}
+    generator = network.netG
+    watch(outputs, "conv1", generator.conv1)
+    for number in (0, 7, 13):
+        watch(outputs, f"convs{number}", generator.convs[number])
+    watch(outputs, "mask_logit7", generator.get_submodule("convs.7.convs_mask"))
+    watch(outputs, "w", generator.mlp)
+    watch(outputs, "skip64", generator.to_rgbs[3])
+    with torch.inference_mode():
+        outputs["z_LR"], of_photo = network.netE(crops)
+        outputs["z_D3D"], of_shape = network.netE(shapes)
+        outputs["feat64_LR"], outputs["feat64_D3D"] = of_photo[4], of_shape[4]
+        outputs["image"] = network(crops, shapes, coefficients)
+    check(case, outputs)
+
+
+def watch(outputs: dict[str, torch.Tensor], name: str, module: torch.nn.Module) -> None:
+    """Keep what ``module`` computes."""
+
+    def keep(module: torch.nn.Module, given: object, found: torch.Tensor) -> None:
+        outputs[name] = found
+
+    module.register_forward_hook(keep)
+
+
 CHECKS = {
     "d3dfr": check_reconstruction,
     "bfm": check_face_model,
+    "sgpn": check_network,
 }
