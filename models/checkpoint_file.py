@@ -14,11 +14,13 @@ from zipfile import ZipFile, is_zipfile
 import numpy as np
 import torch
 from safetensors import safe_open
+from scipy.io import whosmat
 
 from models.checkpoint import Checkpoint, Shapes
 
 MOST_EXPANDED, MEGABYTE = 20, 1_000_000  # weights in fp32 compress to a half at best
 TORCH = (".pth", ".pt", ".ckpt", ".pkl")
+NUMERIC = ("double", "single", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))  # in MATLAB
 HASH_IN_NAME = re.compile(r"-(?=[0-9]*[a-f])([0-9a-f]{8,64})\.[a-z]+$")  # eight decimal digits are a date
 
 
@@ -30,7 +32,7 @@ class CheckpointUnreadable(ValueError):  # noqa: N818 - says what is wrong, as t
 
 
 def tensor_shapes(path: Path) -> Shapes:
-    """Names and shapes of the tensors in ``path``: .safetensors, .npz, .pth, .pt, .ckpt, .pkl, or a .zip with one .pth.
+    """Names and shapes of the tensors in ``path``: one of ``READERS``, where a .zip holds one .pth.
 
     Containers are flattened: ``{"params_ema": {"conv.weight": ...}}`` gives ``params_ema.conv.weight``. No code in the
     file is ever run.
@@ -53,9 +55,9 @@ def tensor_shapes(path: Path) -> Shapes:
 def recognise(path: Path, checkpoints: Iterable[Checkpoint]) -> Checkpoint | None:
     """The checkpoint that the file ``path`` is: by SHA-256 where that is known, else by its tensors, else None.
 
-    A checkpoint with a known SHA-256, or one whose start stands in its name, is never taken for a file with another
-    one, nor a .zip for what it holds. Raises ``CheckpointUnreadable`` for a file with a checkpoint's ending that cannot
-    be read.
+    Of several with the same tensors it is the one that has the file's name, else the first. A checkpoint with a known
+    SHA-256, or one whose start stands in its name, is never taken for a file with another one, nor a .zip for what it
+    holds. Raises ``CheckpointUnreadable`` for a file with a checkpoint's ending that cannot be read.
     """
     known = list(checkpoints)
     digest = sha256_of(path)
@@ -70,7 +72,7 @@ def recognise(path: Path, checkpoints: Iterable[Checkpoint]) -> Checkpoint | Non
         return same[0] if same else None
     shapes = tensor_shapes(path)
     matching = [checkpoint for checkpoint in candidates if checkpoint.tensors.items() <= shapes.items()]
-    return matching[0] if matching else None
+    return min(matching, key=lambda checkpoint: checkpoint.name != path.name, default=None)
 
 
 def hash_start(name: str) -> str:
@@ -89,11 +91,21 @@ def check_hash_start(path: Path, name: str) -> None:
 def torch_content(path: Path) -> object:
     """What ``torch.save`` wrote to ``path``, or to the one .pth in the plain .zip ``path``, on the CPU. Runs no code.
 
-    Files older than torch 1.6 are no zip archives and cannot be mapped into memory.
+    Files older than torch 1.6 are no zip archives and cannot be mapped into memory. TorchScript is refused: such a file
+    is a program.
     """
     if _is_zip(path.name):
         return torch.load(io.BytesIO(_only_member(path)), map_location="cpu", weights_only=True)
+    if is_zipfile(path):
+        refuse_programs(path)
     return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
+
+
+def refuse_programs(path: Path) -> None:
+    """Raise ``CheckpointUnreadable`` if the archive ``path`` holds TorchScript, which ``torch.jit.save`` writes."""
+    with ZipFile(path) as archive:
+        if any("/code/" in name or name.endswith("/constants.pkl") for name in archive.namelist()):
+            raise CheckpointUnreadable(path, "it is a TorchScript program, and code in weights files is never run")
 
 
 def sha256_of(path: Path) -> str:
@@ -136,6 +148,10 @@ def _numpy(path: Path) -> Shapes:
         return {name: tuple(arrays[name].shape) for name in arrays.files}
 
 
+def _matlab(path: Path) -> Shapes:
+    return {str(name): tuple(shape) for name, shape, kind in whosmat(path) if kind in NUMERIC}
+
+
 def _torch(path: Path) -> Shapes:
     return dict(_flat(torch_content(path), ""))
 
@@ -153,5 +169,6 @@ READERS: dict[str, Callable[[Path], Shapes]] = {
     ".safetensors": _safetensors,
     ".npz": _numpy,
     ".zip": _torch,
+    ".mat": _matlab,
     **dict.fromkeys(TORCH, _torch),
 }

@@ -18,12 +18,24 @@ import torch
 from numpy.typing import NDArray
 from scipy.io import loadmat
 
+from models.checkpoint import Checkpoint
 from models.checkpoint_file import CheckpointUnreadable, first_line
 from models.nets.face_model import EXPRESSION, IDENTITY, TEXTURE, FaceArrays
 
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
 
+LICENCE = "Basel Face Model 2009 (University of Basel): non-commercial research, no redistribution"
+STEPS = (
+    "register at https://faces.dmi.unibas.ch/bfm for 01_MorphableModel.mat; put it into a folder with Exp_Pca.bin "
+    "(https://github.com/Juyong/3DFace) and, from the folder BFM of https://github.com/sicxu/Deep3DFaceRecon_pytorch, "
+    "facemodel_info.mat, BFM_front_idx.mat, BFM_exp_idx.mat and std_exp.txt; then: daguerre weights face-model FOLDER"
+)
+BASEL = {"meanshape": (1, 107127), "idBase": (107127, 80), "exBase": (107127, 64), "tri": (70789, 3)}
+FACE_MODELS = tuple(
+    Checkpoint(name, None, LICENCE, commercial=False, steps=STEPS, role="face-model", tensors=dict(BASEL))
+    for name in ("BFM09_model_info.mat", "BFM_model_front.mat")
+)
 KEYS = ("meanshape", "meantex", "idBase", "exBase", "texBase", "tri", "point_buf", "keypoints")
 AROUND, LANDMARKS = 8, 68
 

@@ -67,7 +67,7 @@ class Encoder(nn.Module):
         features = [images]
         for number in range(self.count):
             features.append(self.get_submodule(f"ecd{number}")(features[-1]))
-        return self.final_linear(features[-1].flatten(1)), features[:0:-1]
+        return self.final_linear(features[-1].flatten(1).float()), features[:0:-1]
 
 
 class FusedConv(nn.Module):
@@ -111,7 +111,7 @@ class Generator(nn.Module):
 
     def forward(self, latent: torch.Tensor, photo: list[torch.Tensor], shape: list[torch.Tensor]) -> torch.Tensor:
         """(B, 769) and the features of both pictures, the smallest first, to (B, 3, S, S), about [-1, 1]."""
-        style = self.mlp(latent)
+        style = self.mlp(latent).to(photo[0].dtype)
         features = self.conv1(self.input(len(latent)), style, photo[0])
         image = self.to_rgb1(features, style)
         for level, to_rgb in enumerate(self.to_rgbs, 1):
@@ -131,6 +131,17 @@ class SGPN(nn.Module):
 
     def forward(self, crops: torch.Tensor, shapes: torch.Tensor, coefficients: torch.Tensor) -> torch.Tensor:
         """Crops and pictures of their faces' shapes, (B, 3, S, S) RGB in [-1, 1], and (B, 257), to (B, 3, S, S)."""
-        photo_latent, photo = self.netE(crops)
-        shape_latent, shape = self.netE(shapes)
+        dtype = self.netG.input.input.dtype
+        photo_latent, photo = self.netE(crops.to(dtype))
+        shape_latent, shape = self.netE(shapes.to(dtype))
         return self.netG(torch.cat([photo_latent, shape_latent, coefficients], 1), photo, shape)
+
+    def compute_in(self, dtype: torch.dtype) -> "SGPN":
+        """Convolutions and features in ``dtype``; latents, mapping and the picture's sum stay float32."""
+        self.to(dtype)
+        self.netE.final_linear.float()
+        self.netG.mlp.float()
+        for to_rgb in (self.netG.to_rgb1, *self.netG.to_rgbs):
+            to_rgb.float()
+            to_rgb.get_submodule("conv").to(dtype)
+        return self
