@@ -2,25 +2,32 @@
 
 import json
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import opencv4
 import pytest
 import torch
 from kit import Array, Case
 
 from models.face_model_file import face_arrays
 from models.load import Tensors, fill
+from models.method import Faces
+from models.methods.sgpn import KEEP, Sgpn, SgpnParts
 from models.nets.face_model import FaceModel, Head, parted, rotation
 from models.nets.face_model_picture import in_crop, landmarks, picture
 from models.nets.face_reconstruction import FaceReconstruction, fused
-from models.nets.face_reconstruction_warp import warped
+from models.nets.face_reconstruction_warp import matrices, placed, warped
 from models.nets.sgpn import SGPN
+from stages.compat import sgpn as compat
+from stages.geometry import inverse
 
 KNOWN = ("d3dfr*", "bfm*", "sgpn*", "e2e_crop*", "e2e_real*")
 DATA = ("bfm_standin*",)  # the mesh of the cases beside it
 
-WHOLE, WARPED = 1e-5, 2e-5
+WHOLE, WARPED, MATRIX = 1e-5, 2e-5, 1e-6
+FAR = ("im_3DRec", "mask_512", "d3dfr_input", "result")
 MASK_PIXELS = 2
 
 
@@ -76,7 +83,7 @@ def face_model(case: Case, mesh: Path) -> FaceModel:
 def check(case: Case, outputs: dict[str, torch.Tensor], *, names: tuple[str, ...] = ()) -> None:
     """Every output of the case, or those of ``names``, is there and near enough."""
     for name in names or case.outputs:
-        limit = WARPED if name in ("im_3DRec", "mask_512", "d3dfr_input", "result") else WHOLE
+        limit = WARPED if name.startswith(FAR) else WHOLE
         assert case.relative_error(name, outputs[name].numpy()) < limit, name
 
 
@@ -155,6 +162,86 @@ def check_network(case: Case, mesh: Path) -> None:
     check(case, outputs)
 
 
+def sgpn_of(case: Case, mesh: Path) -> Sgpn:
+    """The whole method with the case's weights."""
+    reconstruction, network = FaceReconstruction(), SGPN()
+    filled(reconstruction, case, "d3dfr")
+    filled(network, case, "sgpn")
+    return Sgpn(SgpnParts(fused(reconstruction), face_model(case, mesh), network), "cpu", "float32")
+
+
+def restored(sgpn: Sgpn, crop: Array, points: Array) -> tuple[torch.Tensor, torch.Tensor]:
+    """The result and the picture of the shape, (1, 3, 512, 512) in [-1, 1], of a crop (512, 512, 3) uint8 BGR."""
+    plain = Faces.plain(rgb_of(crop), [0], frozenset({KEEP}))
+    found = sgpn.restore(replace(plain, landmarks=torch.from_numpy(points)[None]))
+    assert found.figures[0]["landmarks"] == 1
+    return 2 * found.faces - 1, 2 * found.kept[KEEP] - 1
+
+
+def rgb_of(crop: Array) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(crop[..., ::-1].transpose(2, 0, 1)))[None] / 255
+
+
+def truncated(result: Array) -> Array:
+    """(3, H, W) RGB in [-1, 1] as (3, H, W) uint8 BGR, as the original cuts it off."""
+    return (127.5 * result + 127.5).astype(np.uint8)[::-1]
+
+
+def check_crop(case: Case, mesh: Path) -> None:
+    """An aligned crop with landmarks of its own."""
+    sgpn, points = sgpn_of(case, mesh), case.inputs["landmarks"].astype(np.float64)
+    there, back = matrices(points)
+    for name, found in (("d3dfr_5pts", placed(points)), ("warp", there), ("warp_inverse", back)):
+        assert case.relative_error(name, found) < MATRIX, name
+    crop = 2 * rgb_of(case.inputs["image_bgr"]) - 1
+    with torch.inference_mode():
+        seen = 0.5 * warped(crop, crop.new_tensor(there)[None], 224) + 0.5
+        coefficients = sgpn.shapes(crop, points[None]).coefficients
+    check_pose(case, coefficients)
+    result, shape = restored(sgpn, case.inputs["image_bgr"], points)
+    outputs = {"d3dfr_input": seen, "coeff": coefficients, "im_3DRec": shape, "result": result}
+    check(case, outputs, names=tuple(outputs))
+    check_bytes(case, "result_bgr_chw", truncated(result[0].numpy()), share=0.001)
+    assert case.outputs.keys() == outputs.keys() | {"d3dfr_5pts", "warp", "warp_inverse", "result_bgr_chw"}
+
+
+def check_bytes(case: Case, name: str, actual: Array, *, share: float) -> None:
+    off = np.abs(case.thinned(name, actual).astype(int) - case.outputs[name])
+    assert off.max() <= 1, name
+    assert (off > 0).mean() <= share, name
+
+
+def check_photo(case: Case, mesh: Path) -> None:
+    """A photo of several faces, each cut from the untouched photo, and pasted as the original does it."""
+    sgpn, photo = sgpn_of(case, mesh), case.inputs["image_bgr"].astype(np.uint8)
+    pasted = photo
+    names = {"image_bgr_chw"}
+    for index, given in enumerate(case.inputs["landmarks"].astype(np.float64)):
+        matrix = compat.estimate(given)
+        assert case.relative_error(f"align{index}", matrix) < MATRIX
+        crop, _ = opencv4.warped(photo, inverse(matrix), 512, 512)
+        assert np.array_equal(
+            case.thinned(f"crop{index}_bgr_chw", crop.transpose(2, 0, 1)), case.outputs[f"crop{index}_bgr_chw"]
+        )
+        points = compat.crop_points(given, matrix)
+        assert case.relative_error(f"crop_landmarks{index}", points) < MATRIX
+        result, _ = restored(sgpn, crop, points)
+        check(case, {f"result{index}": result}, names=(f"result{index}",))
+        pasted = over(pasted, crop, result[0].permute(1, 2, 0).numpy()[..., ::-1], matrix)
+        names |= {f"{name}{index}" for name in ("align", "crop_landmarks", "result")} | {f"crop{index}_bgr_chw"}
+    check_bytes(case, "image_bgr_chw", pasted.transpose(2, 0, 1), share=0.005)
+    assert case.outputs.keys() == names
+
+
+def over(photo: Array, crop: Array, result: Array, matrix: Array) -> Array:
+    """``photo`` under ``result`` (512, 512, 3) in [-1, 1], in the soft mask over its ``crop``."""
+    mask = compat.soft_mask()[..., None]
+    mixed = mask * result + (1 - mask) * compat.signed(crop)
+    levels = (mixed * np.float32(127.5) + np.float32(127.5)).clip(0, 255).astype(np.uint8)
+    face, inside = opencv4.warped(levels, matrix, photo.shape[1], photo.shape[0], mirrored=True)
+    return np.where(inside[..., None], face, photo)
+
+
 def watch(outputs: dict[str, torch.Tensor], name: str, module: torch.nn.Module) -> None:
     """Keep what ``module`` computes."""
 
@@ -168,4 +255,6 @@ CHECKS = {
     "d3dfr": check_reconstruction,
     "bfm": check_face_model,
     "sgpn": check_network,
+    "e2e_crop": check_crop,
+    "e2e_real": check_photo,
 }
