@@ -1,5 +1,6 @@
-"""``daguerre weights list | fetch | add | verify``."""
+"""``daguerre weights list | fetch | add | face-model | verify``."""
 
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -96,7 +97,7 @@ def add(file: Path, *, config: Path | None = None) -> Exit:
     Parameters
     ----------
     file
-        a checkpoint (.pth .pt .ckpt .safetensors .npz .onnx), or a .zip or .tar archive of them
+        a checkpoint (.pth .pt .ckpt .safetensors .npz .onnx .mat), or a .zip or .tar archive of them
     config
         TOML file with the job's settings
     """
@@ -116,12 +117,28 @@ def parts(file: Path):
 
 def take(store: WeightStore, path: Path) -> str | None:
     """Add one file if it is known; say what happened."""
-    found = known(path)
+    try:
+        found = recognise(path, published().values())
+    except CheckpointUnreadable as error:
+        print(f"{path.name}: not taken: {error}")
+        return None
     if found is None:
         print(f"{path.name}: not known")
         return None
+    check_face_model(path, found)
     print(f"{path.name}: {found.name} -> {store.add(path, found)}")
     return found.name
+
+
+def check_face_model(path: Path, found: Checkpoint) -> None:
+    """Refuse a face model whose arrays do not fit each other: users make these files by themselves."""
+    from models.face_model_file import FACE_MODELS, read_face_model
+
+    if found in FACE_MODELS:
+        try:
+            read_face_model(path)
+        except ValueError as error:
+            raise WeightsError(str(error), "make it again: daguerre weights face-model FOLDER") from None
 
 
 def known(path: Path) -> Checkpoint | None:
@@ -129,6 +146,30 @@ def known(path: Path) -> Checkpoint | None:
         return recognise(path, published().values())
     except CheckpointUnreadable:
         return None
+
+
+@app.command(name="face-model")
+def face_model(folder: Path, *, config: Path | None = None) -> Exit:
+    """Make the morphable face's file, which may not be handed on, from what its publishers gave you, and take it in.
+
+    Parameters
+    ----------
+    folder
+        holds 01_MorphableModel.mat, Exp_Pca.bin, std_exp.txt, facemodel_info.mat, BFM_front_idx.mat, BFM_exp_idx.mat
+    config
+        TOML file with the job's settings
+    """
+    from models.face_model_file import FACE_MODELS
+    from models.face_model_make import make_face_model
+
+    with tempfile.TemporaryDirectory() as made:
+        target = Path(made) / FACE_MODELS[0].name
+        try:
+            make_face_model(folder, target)
+        except ValueError as error:
+            raise WeightsError(str(error), FACE_MODELS[0].steps) from None
+        print(f"{target.name}: {open_store(config).add(target, FACE_MODELS[0])}")
+    return OK
 
 
 @app.command
