@@ -19,8 +19,8 @@ from models.checkpoint_file import tensor_shapes
 from models.face_model_file import FACE_MODELS, read_face_model
 from models.load import Tensors, fill, read_tensors, renamed
 from models.method import Faces, MethodSpec, Parameters, Restored
-from models.nets.face_model import FaceModel, parted
-from models.nets.face_model_picture import in_crop, picture
+from models.nets.face_model import FaceModel, Head, parted
+from models.nets.face_model_picture import Picture, in_crop, picture
 from models.nets.face_reconstruction import FaceReconstruction, fused
 from models.nets.face_reconstruction_warp import CROP, SIDE, Points, matrices, warped
 from models.nets.sgpn import SGPN
@@ -107,9 +107,13 @@ class SgpnParts:
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """What was read from crops: ``coefficients`` (B, 257), and ``pictures`` (B, 3, S, S) of the faces in [-1, 1]."""
+    """What was read from crops: ``coefficients`` (B, 257), the ``head`` in space, what the camera has ``seen`` of it,
+    and ``pictures`` (B, 3, S, S) of that in the crops, in [-1, 1].
+    """
 
     coefficients: torch.Tensor
+    head: Head
+    seen: Picture
     pictures: torch.Tensor
 
 
@@ -132,10 +136,7 @@ class Sgpn:
 
     def shapes(self, crops: torch.Tensor, landmarks: Points) -> Shapes:
         """Of ``crops`` (B, 3, 512, 512) RGB in [-1, 1] with ``landmarks`` (B, 5, 2) in their pixels."""
-        there, back = (crops.new_tensor(np.stack(one)) for one in zip(*map(matrices, landmarks), strict=True))
-        coefficients = self._reconstruction(0.5 * warped(crops, there, SIDE) + 0.5)
-        seen = picture(self._model, self._model(coefficients))
-        return Shapes(coefficients, in_crop(seen, back, CROP))
+        return read_shapes(self._reconstruction, self._model, crops, landmarks)
 
     def faces(self, crops: torch.Tensor, shapes: Shapes) -> torch.Tensor:
         """Restored faces (B, 3, 512, 512) in [-1, 1]."""
@@ -149,6 +150,18 @@ class Sgpn:
             restored = self.faces(crops, shapes) / 2 + 0.5
             kept = {KEEP: shapes.pictures / 2 + 0.5} if KEEP in faces.keep else {}
             return Restored(restored, figures(shapes.coefficients, given), kept)
+
+
+def read_shapes(network: FaceReconstruction, model: FaceModel, crops: torch.Tensor, landmarks: Points) -> Shapes:
+    """Of ``crops`` (B, 3, 512, 512) RGB in [-1, 1] with ``landmarks`` (B, 5, 2) in their pixels.
+
+    Differentiable in the network's weights and in the crops, though not in what the faces cover.
+    """
+    there, back = (crops.new_tensor(np.stack(one)) for one in zip(*map(matrices, landmarks), strict=True))
+    coefficients = network(0.5 * warped(crops, there, SIDE) + 0.5)
+    head = model(coefficients)
+    seen = picture(model, head)
+    return Shapes(coefficients, head, seen, in_crop(seen, back, CROP))
 
 
 def usable(landmarks: Points) -> tuple[Points, list[bool]]:
