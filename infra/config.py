@@ -186,6 +186,7 @@ class Config(Section):
     upscaler: str | None = None
     output_format: OutputFormat = "same"
     aligned: bool = False
+    landmarks: str | None = None
     detect: Detect = Detect()
     paste: Paste = Paste()
     read: Read = Read()
@@ -214,8 +215,8 @@ def load(path: Path | None, changes: Mapping[str, Any] | None = None) -> Config:
         config = Config.model_validate(data)
     except ValidationError as error:
         raise ConfigError(*explain(error, where)) from None
-    weights = absolute(config.weights) if config.weights else None
-    return config.model_copy(update={"weights": weights})
+    places = {"weights": config.weights, "landmarks": config.landmarks}
+    return config.model_copy(update={key: absolute(place) if place else None for key, place in places.items()})
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from infra.errors import ConfigError
 from infra.weights import sha256
 from models.checkpoint import Checkpoint, Device
 from models.detector import Detector
@@ -15,6 +16,7 @@ from stages.align import Align
 from stages.codec import all_codecs
 from stages.detect import Decode, Detect, WholePhoto
 from stages.enlarge import Enlarge, Upscaler
+from stages.landmarks import Landmarks, Listed, ListedWhole, read_landmarks
 from stages.output import Wanted
 from stages.paste import Paste, Replace
 from stages.photo import FaceStatus, Photo
@@ -37,14 +39,27 @@ def prepare(job: Job) -> list[Stage]:
     discover()
     detect, keep_all = job.recipe.detect, job.config.write.unchanged == "copy"
     read, align, release = Read(job.storage, job.limits), Align(job.recipe), Release(keep_all)
+    listed = landmarks(job)
     if detect is None:
-        return [read, Singly([Decode(job.limits), WholePhoto(), align]), release]
+        whole = ListedWhole(listed, WholePhoto()) if listed else WholePhoto()
+        return [read, Singly([Decode(job.limits), whole, align]), release]
     device = job.config.detect.device
     together = 1 if device == "cpu" else job.config.run.batch
-    find = Detect(build_detector(job, detect, device), detect.smallest, detect.longest, together)
+    find: Stage = Detect(build_detector(job, detect, device), detect.smallest, detect.longest, together)
+    find = Listed(listed, find) if listed else find
     if device == "cpu":
         return [read, Singly([Decode(job.limits), find, align]), release]
     return [read, Decode(job.limits), find, Singly([align]), release]
+
+
+def landmarks(job: Job) -> Landmarks:
+    """The list of landmarks, if the job has one; it must be the one that the recipe was resolved with."""
+    if job.config.landmarks is None:
+        return {}
+    found, digest = read_landmarks(job.storage, job.config.landmarks)
+    if digest != job.recipe.landmarks:
+        raise ConfigError(f"'{job.config.landmarks}' has changed since the run began", "start the run again")
+    return found
 
 
 def restore(job: Job, name: str) -> list[Stage]:

@@ -15,6 +15,7 @@ from infra.weights import WeightStore, sha256
 from models.method import Extra
 from pipeline.lease import Guarded
 from stages.codec import Limits
+from stages.landmarks import read_landmarks
 from stages.needed import needed
 from stages.recipe import CROPS, Recipe, check_rules, method_spec, named, reachable, resolve
 
@@ -67,7 +68,8 @@ def make_job(source: str, sink: str, config: Config, fetch: bool = False) -> Job
     check_extras(config)
     store = WeightStore.from_environment(Storage(config.storage), config.weights)
     paths = store.require(needed(config, store, fetch))
-    recipe = resolve(config, lambda file: sha256(paths[file.name]) if file.name in paths else None)
+    listed = read_landmarks(Storage(config.storage), config.landmarks)[1] if config.landmarks else None
+    recipe = resolve(config, lambda file: sha256(paths[file.name]) if file.name in paths else None, listed)
     return Job(source, sink, config, recipe, new_run_id(), store)
 
 

@@ -82,7 +82,8 @@ class MethodRecipe(Part):
 
 class Recipe(Part):
     """What is done to a photo, whole. ``methods`` holds those that a rule or the default can choose, and no others;
-    ``helpers`` the weights of the face parser and the upscaler, if they are used.
+    ``helpers`` the weights of the face parser and the upscaler, if they are used; ``landmarks`` is the SHA-256 of the
+    list of landmarks, if there is one.
     """
 
     stages: dict[str, int]
@@ -100,12 +101,15 @@ class Recipe(Part):
     upscaler: str | None
     measures: dict[str, int]
     helpers: dict[str, str]
+    landmarks: str | None = None
 
     @property
     def hash(self) -> str:
         """The first 16 hex digits of the SHA-256 of the recipe's canonical JSON, the rules' names apart."""
         content = self.model_dump(mode="json")
         content["rules"] = [{key: rule[key] for key in rule if key != "name"} for rule in content["rules"]]
+        if self.landmarks is None:
+            del content["landmarks"]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -139,8 +143,10 @@ def helpers(config: Config) -> list[Checkpoint]:
     return found
 
 
-def resolve(config: Config, sha256: Sha256) -> Recipe:
-    """The recipe of a config. ``sha256`` gives the hash of a weights file that is present. Raises ``ConfigError``."""
+def resolve(config: Config, sha256: Sha256, landmarks: str | None = None) -> Recipe:
+    """The recipe of a config. ``sha256`` gives the hash of a weights file that is present, ``landmarks`` is that of the
+    list of landmarks. Raises ``ConfigError``.
+    """
     check_rules(config)
     return Recipe(
         stages=STAGE_VERSIONS,
@@ -158,6 +164,7 @@ def resolve(config: Config, sha256: Sha256) -> Recipe:
         upscaler=config.upscaler,
         measures={name: all_measures()[name].version for name in measures_used(config)},
         helpers=hashes(helpers(config), sha256),
+        landmarks=landmarks,
     )
 
 
