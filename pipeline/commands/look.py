@@ -84,7 +84,11 @@ def methods(*, commercial: Annotated[bool, Parameter(negative=())] = False, conf
     for spec in all_methods().values():
         if commercial and spec.commercial is not True:
             continue
-        lacking = [forms for forms in alternatives(spec.checkpoints) if all(store.find(form) is None for form in forms)]
+        lacking = [
+            forms
+            for forms in alternatives(spec.checkpoints_for(spec.parameters()))
+            if all(store.find(form) is None for form in forms)
+        ]
         missing = [" or ".join(form.name for form in forms) for forms in lacking]
         state = f"missing: {', '.join(missing)}" if missing else "here" if spec.checkpoints else "none needed"
         print(f"{spec.name}: {spec.summary}")
