@@ -6,6 +6,7 @@ CheckpointUnreadable(ValueError)   not a checkpoint, damaged, or a pickle that w
 import hashlib
 import io
 import re
+from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import cast
@@ -91,14 +92,16 @@ def check_hash_start(path: Path, name: str) -> None:
 def torch_content(path: Path) -> object:
     """What ``torch.save`` wrote to ``path``, or to the one .pth in the plain .zip ``path``, on the CPU. Runs no code.
 
-    Files older than torch 1.6 are no zip archives and cannot be mapped into memory. TorchScript is refused: such a file
-    is a program.
+    Files older than torch 1.6 are no zip archives and cannot be mapped into memory. Options of a training script
+    (``argparse.Namespace``, a bag of values) may stand beside the tensors. TorchScript is refused: such a file is a
+    program.
     """
-    if _is_zip(path.name):
-        return torch.load(io.BytesIO(_only_member(path)), map_location="cpu", weights_only=True)
-    if is_zipfile(path):
-        refuse_programs(path)
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
+    with torch.serialization.safe_globals([Namespace]):
+        if _is_zip(path.name):
+            return torch.load(io.BytesIO(_only_member(path)), map_location="cpu", weights_only=True)
+        if is_zipfile(path):
+            refuse_programs(path)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
 
 
 def refuse_programs(path: Path) -> None:
