@@ -133,6 +133,22 @@ class Paste(Section):
     feather: Annotated[float, Field(gt=0, le=0.5)] = 0.15
 
 
+class Guard(Section):
+    """``[guard]``: when a restored face is no longer the one in its crop, and is rejected.
+
+    ``structure`` is the lowest correlation of the low frequencies, ``colour`` the largest distance of the mean colours
+    (CIELAB), ``landmarks`` the furthest that the landmarks may move, as a share of the crop's side. ``identity`` names
+    a network that compares persons, ``similarity`` is the lowest cosine of its embeddings.
+    """
+
+    on: bool = True
+    structure: Annotated[float, Field(ge=-1, le=1)] = 0.85
+    colour: Annotated[float, Field(gt=0)] = 8
+    landmarks: Annotated[float, Field(gt=0)] = 0.035
+    identity: str | None = None
+    similarity: Annotated[float, Field(ge=-1, le=1)] = 0.3
+
+
 class Read(Section):
     """``[read]``: which of the listed files are photos, how large they may be, and where they may lie."""
 
@@ -189,6 +205,7 @@ class Config(Section):
     landmarks: str | None = None
     detect: Detect = Detect()
     paste: Paste = Paste()
+    guard: Guard = Guard()
     read: Read = Read()
     write: Write = Write()
     run: Run = Run()

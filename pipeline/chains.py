@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from infra.config import Guard as Limits
 from infra.errors import ConfigError
 from infra.weights import sha256
 from models.checkpoint import Checkpoint, Device
@@ -16,12 +17,13 @@ from stages.align import Align
 from stages.codec import all_codecs
 from stages.detect import Decode, Detect, WholePhoto
 from stages.enlarge import Enlarge, Upscaler
+from stages.guard import Guard
 from stages.landmarks import Landmarks, Listed, ListedWhole, read_landmarks
 from stages.output import Wanted
 from stages.paste import Paste, Replace
 from stages.photo import FaceStatus, Photo
 from stages.read import Read
-from stages.recipe import CROPS, DetectRecipe, helpers, named
+from stages.recipe import CROPS, DetectRecipe, helpers, identity_spec, named
 from stages.release import Release
 from stages.score import Score
 from stages.stage import Singly, Stage
@@ -76,7 +78,7 @@ def restore(job: Job, name: str) -> list[Stage]:
 
 
 def finish(job: Job) -> list[Stage]:
-    """Paste back, score, write; one photo at a time."""
+    """Judge, paste back, score, write; one photo at a time."""
     discover()
     recipe, write = job.recipe, job.config.write
     paste: Stage = Paste(recipe.paste.feather) if recipe.paste else Replace()
@@ -84,7 +86,8 @@ def finish(job: Job) -> list[Stage]:
     keep = write.unchanged == "copy", CROPS in write.keep
     wanted = Wanted(recipe.scale, None if recipe.output_format == "same" else recipe.output_format.upper())
     store = Write(job.storage, job.sink, *keep, partial(record_of, recipe=recipe.hash), wanted)
-    stages: list[Stage] = [Decode(job.limits), *enlarge, paste, Score(recipe.aligned), Conclude(), store]
+    guard = [] if recipe.guard is None else [build_guard(job, recipe.guard)]
+    stages: list[Stage] = [Decode(job.limits), *guard, *enlarge, paste, Score(recipe.aligned), Conclude(), store]
     return [Singly(stages)]
 
 
@@ -103,6 +106,19 @@ def record_of(photo: Photo, recipe: str) -> EditRecord:
 def build_detector(job: Job, recipe: DetectRecipe, device: Device) -> Detector:
     paths = checked_weights(job, recipe.spec.checkpoints, recipe.weights)
     return recipe.spec.build(paths, recipe.settings(device))
+
+
+def build_guard(job: Job, limits: Limits) -> Guard:
+    """The guard, with the job's own detector on the CPU. Only one that compares persons imports torch."""
+    detect, templates = job.recipe.detect, {name: method.template for name, method in job.recipe.methods.items()}
+    detector = None if detect is None else build_detector(job, detect, "cpu")
+    if limits.identity is None:
+        return Guard(limits, detector)
+    from stages.same_person import SamePerson
+
+    spec = identity_spec(limits.identity)
+    identity = spec.build(checked_weights(job, spec.checkpoints, job.recipe.helpers), "cpu")
+    return Guard(limits, detector, SamePerson(identity, spec.template), templates)
 
 
 def build_parser(job: Job, device: Device) -> "Parser | None":

@@ -39,7 +39,9 @@ def structure(crop: Pixels, restored: Pixels, side: float) -> float | None:
 def colour(crop: Pixels, restored: Pixels, side: float) -> float:
     """The distance of the mean colours of two faces (S, S, 3), in units of CIELAB (CIE 1976)."""
     count = cells_for(side)
-    one, other = (cv2.cvtColor(cells(picture, count) / np.float32(255), cv2.COLOR_RGB2LAB) for picture in (crop, restored))
+    one, other = (
+        cv2.cvtColor(cells(picture, count) / np.float32(255), cv2.COLOR_RGB2LAB) for picture in (crop, restored)
+    )
     shift = ((other - one) * window(count)[..., None]).sum((0, 1))
     return float(np.linalg.norm(shift))
 

@@ -11,14 +11,15 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from infra.config import Config, Leave, Method, OutputFormat, Paste, Rule
+from infra.config import Config, Guard, Leave, Method, OutputFormat, Paste, Rule
 from infra.errors import ConfigError
 from models.checkpoint import Checkpoint, Device, Dtype
 from models.detector import DetectorSettings, DetectorSpec, all_detectors
+from models.identity import IdentitySpec, all_identities
 from models.method import MethodSpec, Parameters, TemplateName, all_methods
 from models.quality_measure import all_measures
 
-STAGE_VERSIONS = {"decode": 2, "detect": 2, "align": 2, "rules": 1, "restore": 1, "paste": 2, "encode": 2}
+STAGE_VERSIONS = {"decode": 2, "detect": 2, "align": 2, "rules": 1, "restore": 1, "guard": 1, "paste": 2, "encode": 2}
 LEAVE = "leave"
 WHOLE = 1 << 20  # pixels; without a pyramid the detector sees the photo as it is
 CROPS = "crops"  # in ``write.keep``: the crops themselves
@@ -96,6 +97,7 @@ class Recipe(Part):
     seed: int
     aligned: bool
     paste: Paste | None
+    guard: Guard | None
     scale: int
     output_format: OutputFormat
     upscaler: str | None
@@ -131,8 +133,12 @@ def checkpoints(config: Config) -> list[Checkpoint]:
 
 
 def helpers(config: Config) -> list[Checkpoint]:
-    """The weights of what helps beside detector and methods: the face parser, the upscaler of the background."""
+    """The weights of what helps beside detector and methods: the face parser, the guard's network, the upscaler of the
+    background.
+    """
     found: list[Checkpoint] = []
+    if config.guard.on and config.guard.identity:
+        found += identity_spec(config.guard.identity).checkpoints
     if config.paste.mask == "parser" and not config.aligned:
         from models.parser import PARSER
 
@@ -159,6 +165,7 @@ def resolve(config: Config, sha256: Sha256, landmarks: str | None = None) -> Rec
         seed=config.seed,
         aligned=config.aligned,
         paste=None if config.aligned else config.paste,
+        guard=config.guard if config.guard.on else None,
         scale=config.scale,
         output_format=config.output_format,
         upscaler=config.upscaler,
@@ -194,6 +201,12 @@ def detector_spec(config: Config) -> DetectorSpec:
         known = ", ".join(all_detectors())
         raise ConfigError(f"there is no detector {config.detect.detector}", f"known: {known}")
     return all_detectors()[config.detect.detector]
+
+
+def identity_spec(name: str) -> IdentitySpec:
+    if name not in all_identities():
+        raise ConfigError(f"guard.identity: there is no network {name}", f"known: {', '.join(all_identities())}")
+    return all_identities()[name]
 
 
 def resolve_detect(config: Config, sha256: Sha256) -> DetectRecipe:

@@ -66,9 +66,7 @@ class Block(nn.Module):
 
 
 def _from_condition(width: int, last: nn.Module) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(width + 1, width), nn.LayerNorm([width]), Scaled(), nn.Linear(width, width), last
-    )
+    return nn.Sequential(nn.Linear(width + 1, width), nn.LayerNorm([width]), Scaled(), nn.Linear(width, width), last)
 
 
 class CodeDiffuser(nn.Module):

@@ -48,9 +48,7 @@ class Block(nn.Module):
 
 def stem(channels: int) -> nn.Sequential:
     """(B, 3, H, W) RGB in [-1, 1] to (B, channels, H, W)."""
-    return nn.Sequential(
-        nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.PReLU(channels)
-    )
+    return nn.Sequential(nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.PReLU(channels))
 
 
 def body(widths: tuple[int, ...], units: tuple[int, ...], reduction: int) -> nn.Sequential:

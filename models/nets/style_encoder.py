@@ -71,7 +71,7 @@ class StyleEncoder(nn.Module):
         return found[0], found[1], found[2]
 
     def offsets(self, maps: Sequence[torch.Tensor], last: int | None = None) -> torch.Tensor:
-        """Codes (B, R, C) without the average. Heads behind row ``last`` count as 0, as training begins without them."""
+        """Codes (B, R, C) without the average. Heads behind row ``last`` count as 0: training begins so."""
         large, middle, small = maps
         p2 = enlarged(small, middle) + self.latlayer1(middle)
         p1 = enlarged(p2, large) + self.latlayer2(large)

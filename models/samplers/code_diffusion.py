@@ -49,7 +49,9 @@ def diffused(codes: torch.Tensor, noise: torch.Tensor, plan: Schedule) -> torch.
     return plan.kept * codes + plan.noise * noise
 
 
-def posterior_states(predict: Predict, start: torch.Tensor, plan: Schedule) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def posterior_states(
+    predict: Predict, start: torch.Tensor, plan: Schedule
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """For each step, the last first: what the network predicts, and the state (B, R, C) after it. Nothing is clipped.
 
     At the first step of all the state's weight is 0: the last state is what was predicted there.

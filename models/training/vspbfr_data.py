@@ -23,7 +23,7 @@ GREY = (0.114, 0.587, 0.299)
 
 @dataclass(frozen=True, slots=True)
 class Degradation:
-    """One draw. ``noise_sigma`` is in levels of 255; ``haze`` is the share of the picture that stays, 1 without haze."""
+    """One draw. ``noise_sigma`` is in levels of 255; ``haze`` is the share that stays of the picture, 1: none."""
 
     kernel_side: int
     sigma_x: float
@@ -37,7 +37,7 @@ class Degradation:
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """The steps of a degradation, each (h, w, 3) float32 RGB; ``lq`` has the picture's size again, in steps of 1/255."""
+    """The steps of a degradation, each (h, w, 3) float32 RGB; ``lq`` is as large as the picture, in steps of 1/255."""
 
     blurred: Floats
     small: Floats

@@ -14,6 +14,7 @@ from infra.weights import WeightStore
 from models.checkpoint import Checkpoint
 from models.checkpoint_file import CheckpointUnreadable, recognise
 from models.detector import all_detectors
+from models.identity import all_identities
 from models.method import all_methods
 from pipeline.exits import OK, OPERATOR, Exit
 from stages.needed import needed
@@ -25,16 +26,16 @@ PARSER_USE = 'paste.mask = "parser"'
 
 
 def published() -> dict[str, Checkpoint]:
-    """Every weights file that a method, a detector or the face parser declares, by its name."""
+    """Every weights file that a method, a detector, the guard or the face parser declares, by its name."""
     from models.parser import PARSER  # imports torch
 
-    specs = [*all_methods().values(), *all_detectors().values()]
+    specs = [*all_methods().values(), *all_detectors().values(), *all_identities().values()]
     return {file.name: file for spec in specs for file in spec.checkpoints} | {PARSER.name: PARSER}
 
 
 def used_by(name: str) -> str:
     """What needs a file."""
-    specs = [*all_methods().values(), *all_detectors().values()]
+    specs = [*all_methods().values(), *all_detectors().values(), *all_identities().values()]
     users = [spec.name for spec in specs if any(file.name == name for file in spec.checkpoints)]
     return ", ".join(users) or PARSER_USE
 

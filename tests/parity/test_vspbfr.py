@@ -97,7 +97,13 @@ def check_tensors(case: Case, network: nn.Module, part: str) -> None:
     expected = {entry["name"]: (tuple(entry["shape"]), entry["dtype"]) for entry in manifest["parts"][part]["tensors"]}
     prefix = PREFIXES.get(part, "")
     found = {
-        (name if name == "latent_avg" else prefix + name.removeprefix("body.") if part == "arcface" else prefix + name): (
+        (
+            name
+            if name == "latent_avg"
+            else prefix + name.removeprefix("body.")
+            if part == "arcface"
+            else prefix + name
+        ): (
             tuple(tensor.shape),
             str(tensor.dtype).removeprefix("torch."),
         )
@@ -213,12 +219,16 @@ def end_to_end(case: Case) -> Found:
     without = method.steps(image, replace(draws, picture_maps=()))
     assert torch.equal(without.restored, steps.restored)
     features = {f"feat_{feature.shape[-1]}": feature for feature in steps.features}
-    return found | features | {
-        "w_plus": steps.degraded,
-        "prompt": steps.prompt,
-        "style_sample": steps.sample,
-        "restored": steps.restored,
-    }
+    return (
+        found
+        | features
+        | {
+            "w_plus": steps.degraded,
+            "prompt": steps.prompt,
+            "style_sample": steps.sample,
+            "restored": steps.restored,
+        }
+    )
 
 
 def discriminator(case: Case) -> Found:

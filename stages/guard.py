@@ -1,0 +1,133 @@
+"""Guard: a restored face that is no longer the one in the crop is rejected, and never pasted.
+
+Users' first complaint about this field is that nobody recognises the restored face. Here each one is compared with the
+crop that it was made of: its low frequencies, where its landmarks lie when the detector looks again, and, with a
+network for it, whether both are the same person. What is found stands in the face's figures (``guard.*``).
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Protocol
+
+import numpy as np
+
+from infra.config import Guard as Limits
+from models.detector import Detector
+from models.method import TemplateName
+from stages.likeness import colour, structure
+from stages.photo import Face, FaceStatus, Matrix, Photo, Pixels
+from stages.stage import each
+
+STRUCTURE, COLOUR, LANDMARKS = "guard.structure", "guard.colour", "guard.landmarks"
+NONE: Mapping[str, TemplateName] = MappingProxyType({})
+
+
+class Similarity(Protocol):
+    """``stages.same_person.SamePerson``, which needs torch."""
+
+    def __call__(self, crop: Pixels, restored: Pixels, cut: TemplateName) -> float: ...
+
+
+class Guard:
+    """Judges every restored face by ``limits``.
+
+    ``detector`` is None where no landmarks can be found again. ``similarity`` compares persons by the network that
+    ``limits`` name; ``templates`` says by which template each method's crops are cut.
+    """
+
+    name = "guard"
+
+    def __init__(
+        self,
+        limits: Limits,
+        detector: Detector | None,
+        similarity: Similarity | None = None,
+        templates: Mapping[str, TemplateName] = NONE,
+    ) -> None:
+        self.limits = limits
+        self.detector = detector
+        self.similarity = similarity
+        self.templates = templates
+        self.identity = f"guard.identity.{limits.identity}"
+
+    def __call__(self, photos: list[Photo]) -> list[Photo]:
+        return each(self.name, photos, self.judge)
+
+    def judge(self, photo: Photo) -> Photo:
+        """``photo`` with the figures of its restored faces, and those rejected that are past a limit."""
+        return replace(photo, faces=tuple(self.face(face) for face in photo.faces))
+
+    def face(self, face: Face) -> Face:
+        if face.status is not FaceStatus.RESTORED or face.crop is None or face.restored is None:
+            return face
+        figures, reasons = self.compared(face.crop, face.restored, face)
+        face = replace(face, figures=face.figures | figures)
+        if not reasons:
+            return face
+        return replace(face, status=FaceStatus.REJECTED, reason="; ".join(reasons), restored=None, mask=None, kept={})
+
+    def compared(self, crop: Pixels, restored: Pixels, face: Face) -> tuple[dict[str, float], list[str]]:
+        """The figures of a restored face, and a reason for each limit that it is past."""
+        if np.array_equal(crop, restored):
+            return {STRUCTURE: 1.0, COLOUR: 0.0}, []
+        side = face.side or float(crop.shape[0])
+        drift, lost = self.drift(crop, restored, face)
+        found = {
+            STRUCTURE: structure(crop, restored, side),
+            COLOUR: colour(crop, restored, side),
+            LANDMARKS: drift,
+            self.identity: self.same(crop, restored, face),
+        }
+        figures = {name: value for name, value in found.items() if value is not None}
+        return figures, [*self.past(figures), *(["no face is found in it any more"] if lost else [])]
+
+    def past(self, figures: Mapping[str, float]) -> list[str]:
+        """A reason for each limit that the figures are past."""
+        limits = self.limits
+        lowest = {STRUCTURE: (limits.structure, "its structure"), self.identity: (limits.similarity, "its identity")}
+        highest = {COLOUR: (limits.colour, "its colour"), LANDMARKS: (limits.landmarks, "the drift of its landmarks")}
+        under = [
+            f"{what} is like the crop's by {figures[name]:.2f} only, less than {limit:g}"
+            for name, (limit, what) in lowest.items()
+            if name in figures and figures[name] < limit
+        ]
+        over = [
+            f"{what} is {figures[name]:.3g} off, more than {limit:g}"
+            for name, (limit, what) in highest.items()
+            if name in figures and figures[name] > limit
+        ]
+        return under + over
+
+    def same(self, crop: Pixels, restored: Pixels, face: Face) -> float | None:
+        if self.similarity is None:
+            return None
+        return self.similarity(crop, restored, self.templates.get(face.method or "", "ffhq"))
+
+    def drift(self, crop: Pixels, restored: Pixels, face: Face) -> tuple[float | None, bool]:
+        """How far the landmarks have moved, as a share of the crop's side, and whether the face is lost.
+
+        They are compared with those in the photo, and where these are too far, which a small face's rounding can do,
+        with what the detector finds in the crop. Where it finds nothing there either, nothing is known.
+        """
+        if self.detector is None or face.landmarks is None or face.matrix is None:
+            return None, False
+        expected = face.landmarks @ face.matrix[:, :2].T + face.matrix[:, 2]
+        again = nearest(self.detector, restored, expected)
+        if again is not None and (drift := distance(again, expected) / len(crop)) <= self.limits.landmarks:
+            return drift, False
+        before = nearest(self.detector, crop, expected)
+        if before is None:
+            return None, False
+        return (None, True) if again is None else (distance(again, before) / len(crop), False)
+
+
+def nearest(detector: Detector, picture: Pixels, expected: Matrix) -> Matrix | None:
+    """The landmarks (5, 2) of the face in ``picture`` that is nearest to where one is expected, or None."""
+    found = [one.landmarks for one in detector.detect([picture])[0] if one.landmarks is not None]
+    return min(found, key=lambda points: distance(points, expected), default=None)
+
+
+def distance(points: Matrix, others: Matrix) -> float:
+    """The root mean square distance of two sets of points (5, 2)."""
+    return float(np.sqrt(np.mean(np.sum((points - others) ** 2, axis=1))))
