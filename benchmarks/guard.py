@@ -24,7 +24,7 @@ from models.training.vspbfr_data import degraded, drawn, small_size
 from stages.align import Align
 from stages.codec import Limits
 from stages.detect import Decode, Detect
-from stages.guard import Guard
+from stages.guard import Guard, looking_again
 from stages.photo import Face, FaceStatus, Photo, Pixels, Source
 from stages.recipe import Recipe, resolve
 from stages.restore import Restore
@@ -119,7 +119,7 @@ def main() -> None:
     found = list(faces_of(options.photos, recipe, detector))
     names, faces = [name for name, _ in found], [face for _, face in found]
     crops = [(name, face.crop) for name, face in found if face.crop is not None and not name.startswith(COPIES)]
-    guard = Guard(recipe.guard, detector)
+    guard = Guard(recipe.guard, recipe.detect.spec.build(files, looking_again()))
     report("classic", guard, faces, lambda face, _index: face)
     report("from degraded", guard, faces, from_degraded)
     report("another person", guard, faces, another(crops, names))

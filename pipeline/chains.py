@@ -10,14 +10,14 @@ from infra.config import Guard as Limits
 from infra.errors import ConfigError
 from infra.weights import sha256
 from models.checkpoint import Checkpoint, Device
-from models.detector import Detector
+from models.detector import Detector, DetectorSettings
 from models.quality_measure import all_measures
 from pipeline.job import Job, code_version
 from stages.align import Align
 from stages.codec import all_codecs
 from stages.detect import Decode, Detect, WholePhoto
 from stages.enlarge import Enlarge, Upscaler
-from stages.guard import Guard
+from stages.guard import Guard, looking_again
 from stages.landmarks import Landmarks, Listed, ListedWhole, read_landmarks
 from stages.output import Wanted
 from stages.paste import Paste, Replace
@@ -47,7 +47,8 @@ def prepare(job: Job) -> list[Stage]:
         return [read, Singly([Decode(job.limits), whole, align]), release]
     device = job.config.detect.device
     together = 1 if device == "cpu" else job.config.run.batch
-    find: Stage = Detect(build_detector(job, detect, device), detect.smallest, detect.longest, together)
+    detector = build_detector(job, detect, detect.settings(device))
+    find: Stage = Detect(detector, detect.smallest, detect.longest, together)
     find = Listed(listed, find) if listed else find
     if device == "cpu":
         return [read, Singly([Decode(job.limits), find, align]), release]
@@ -103,15 +104,15 @@ def record_of(photo: Photo, recipe: str) -> EditRecord:
     return EditRecord(f"Daguerre {code_version()}", tuple(sorted(methods)), recipe)
 
 
-def build_detector(job: Job, recipe: DetectRecipe, device: Device) -> Detector:
+def build_detector(job: Job, recipe: DetectRecipe, settings: DetectorSettings) -> Detector:
     paths = checked_weights(job, recipe.spec.checkpoints, recipe.weights)
-    return recipe.spec.build(paths, recipe.settings(device))
+    return recipe.spec.build(paths, settings)
 
 
 def build_guard(job: Job, limits: Limits) -> Guard:
     """The guard, with the job's own detector on the CPU. Only one that compares persons imports torch."""
     detect, templates = job.recipe.detect, {name: method.template for name, method in job.recipe.methods.items()}
-    detector = None if detect is None else build_detector(job, detect, "cpu")
+    detector = None if detect is None else build_detector(job, detect, looking_again())
     if limits.identity is None:
         return Guard(limits, detector)
     from stages.same_person import SamePerson

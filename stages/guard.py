@@ -13,12 +13,14 @@ from typing import Protocol
 import numpy as np
 
 from infra.config import Guard as Limits
-from models.detector import Detector
+from models.checkpoint import Device
+from models.detector import Detector, DetectorSettings
 from models.method import TemplateName
 from stages.likeness import colour, structure
 from stages.photo import Face, FaceStatus, Matrix, Photo, Pixels
 from stages.stage import each
 
+SCALE, SCORE = 256, 0.3  # a crop is searched at this side alone: its one face is large, and is there
 STRUCTURE, COLOUR, LANDMARKS = "guard.structure", "guard.colour", "guard.landmarks"
 NONE: Mapping[str, TemplateName] = MappingProxyType({})
 
@@ -107,19 +109,24 @@ class Guard:
     def drift(self, crop: Pixels, restored: Pixels, face: Face) -> tuple[float | None, bool]:
         """How far the landmarks have moved, as a share of the crop's side, and whether the face is lost.
 
-        They are compared with those in the photo, and where these are too far, which a small face's rounding can do,
-        with what the detector finds in the crop. Where it finds nothing there either, nothing is known.
+        They are compared with those found alike in the crop, and with the photo's; the smaller drift counts: in a
+        degraded crop a detector errs, and for a small face the photo's are coarse. Where no face is found in the crop
+        either, one that is lost says nothing.
         """
         if self.detector is None or face.landmarks is None or face.matrix is None:
             return None, False
         expected = face.landmarks @ face.matrix[:, :2].T + face.matrix[:, 2]
-        again = nearest(self.detector, restored, expected)
-        if again is not None and (drift := distance(again, expected) / len(crop)) <= self.limits.landmarks:
-            return drift, False
         before = nearest(self.detector, crop, expected)
-        if before is None:
-            return None, False
-        return (None, True) if again is None else (distance(again, before) / len(crop), False)
+        again = nearest(self.detector, restored, expected)
+        if again is None:
+            return None, before is not None
+        references = [expected] if before is None else [expected, before]
+        return min(distance(again, one) for one in references) / len(crop), False
+
+
+def looking_again(device: Device = "cpu") -> DetectorSettings:
+    """The settings of the guard's detector: it sees crops, not photos."""
+    return DetectorSettings(SCORE, (SCALE,), device)
 
 
 def nearest(detector: Detector, picture: Pixels, expected: Matrix) -> Matrix | None:

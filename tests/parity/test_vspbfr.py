@@ -53,11 +53,12 @@ def big_ones_are_slow(request: pytest.FixtureRequest, case: Case) -> Iterator[No
     if case.name.startswith(BIG) and not request.config.getoption("--slow"):
         pytest.skip("slow: run with --slow")
     before = torch.get_num_threads()
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
 
 
+@pytest.mark.timeout(1200)
 def test_it_computes_what_the_original_computes(case: Case) -> None:
     [kind] = [kind for kind in CHECKS if case.name.startswith(kind)]
     with torch.inference_mode():
@@ -216,8 +217,6 @@ def end_to_end(case: Case) -> Found:
     method, image = Vspbfr(networks, VspbfrParameters(), "cpu", "float32"), tensor(case, "image")
     steps = method.steps(image, draws)
     assert steps.sample is not None
-    without = method.steps(image, replace(draws, picture_maps=()))
-    assert torch.equal(without.restored, steps.restored)
     features = {f"feat_{feature.shape[-1]}": feature for feature in steps.features}
     return (
         found
