@@ -36,7 +36,7 @@ class FaceStatus(StrEnum):
     FOUND = "found"
     RESTORED = "restored"
     LEFT = "left"  # a rule said so
-    REJECTED = "rejected"  # its landmarks are too far from any face's: no crop of it could be right
+    REJECTED = "rejected"  # its landmarks are too far from any face's, or the guard found another face in the result
     FAILED = "failed"
 
 
