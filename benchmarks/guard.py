@@ -23,6 +23,7 @@ from models.method import all_methods
 from models.training.vspbfr_data import degraded, drawn, small_size
 from stages.align import Align
 from stages.codec import Limits
+from stages.colour import floats
 from stages.detect import Decode, Detect
 from stages.guard import Guard, looking_again
 from stages.photo import Face, FaceStatus, Photo, Pixels, Source
@@ -81,7 +82,7 @@ def from_degraded(face: Face, index: int) -> Face | None:
     rng = np.random.default_rng(index)
     how = drawn(rng, haze=False)
     side = small_size(len(face.crop), how.scale)
-    low = degraded(face.crop.astype(np.float32) / 255, how, rng.standard_normal((side, side, 3)).astype(np.float32)).lq
+    low = degraded(floats(face.crop) / np.float32(255), how, rng.standard_normal((side, side, 3)).astype(np.float32)).lq
     return replace(face, crop=np.rint(low * 255).astype(np.uint8), restored=face.crop)
 
 

@@ -11,6 +11,7 @@ from infra.errors import ConfigError
 from infra.weights import sha256
 from models.checkpoint import Checkpoint, Device
 from models.detector import Detector, DetectorSettings
+from models.method import TemplateName
 from models.quality_measure import all_measures
 from pipeline.job import Job, code_version
 from stages.align import Align
@@ -111,7 +112,7 @@ def build_detector(job: Job, recipe: DetectRecipe, settings: DetectorSettings) -
 
 def build_guard(job: Job, limits: Limits) -> Guard:
     """The guard, with the job's own detector on the CPU. Only one that compares persons imports torch."""
-    detect, templates = job.recipe.detect, {name: method.template for name, method in job.recipe.methods.items()}
+    detect = job.recipe.detect
     detector = None if detect is None else build_detector(job, detect, looking_again())
     if limits.identity is None:
         return Guard(limits, detector)
@@ -119,6 +120,7 @@ def build_guard(job: Job, limits: Limits) -> Guard:
 
     spec = identity_spec(limits.identity)
     identity = spec.build(checked_weights(job, spec.checkpoints, job.recipe.helpers), "cpu")
+    templates: dict[str, TemplateName] = {name: method.template for name, method in job.recipe.methods.items()}
     return Guard(limits, detector, SamePerson(identity, spec.template), templates)
 
 

@@ -111,7 +111,8 @@ class Vspbfr:
         self._diffuser = networks.diffuser.to(device)
         self._decoder = networks.decoder.to(device, kind)
         self._restoration = networks.restoration.to(device, kind)
-        self._mixing, self._device, self._kind = parameters.mixing, device, kind
+        self._device: Device = device
+        self._mixing, self._kind = parameters.mixing, kind
         self._plan = schedule(self._diffuser.steps)
         self._shape = networks.restoration.shape
 

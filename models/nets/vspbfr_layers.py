@@ -49,7 +49,7 @@ class Smart(nn.Module):
         The features are scaled by the style once for all dilations, and what comes out by each one's demodulation.
         """
         styles = self.modulation(style) * self.scale
-        weights = [part.weight[0] for part in self.ModulatedConv2ds]
+        weights = [weight[0] for weight in self.ModulatedConv2ds.parameters()]
         scaled = features * styles[..., None, None]
         found = [
             functional.conv2d(scaled, weight, padding=rate, dilation=rate)

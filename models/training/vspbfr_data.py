@@ -84,7 +84,7 @@ def degraded(image: Floats, how: Degradation, noise: Floats) -> Stages:
     blurred = _floats(cv2.filter2D(image, -1, blur_kernel(how.kernel_side, how.sigma_x, how.sigma_y, how.rotation)))
     hazy = blurred * np.float32(how.haze) + np.float32(1 - how.haze)
     small = _floats(cv2.resize(hazy, (small_side, small_side), interpolation=cv2.INTER_LINEAR))
-    noisy = np.clip(small + noise * np.float32(how.noise_sigma / 255), 0, 1)
+    noisy = _floats(np.clip(small + noise * np.float32(how.noise_sigma / 255), 0, 1))
     jpeg = _through_jpeg(noisy, how.quality)
     large = cv2.resize(jpeg, (side, side), interpolation=cv2.INTER_LINEAR)
     return Stages(blurred, small, noisy, jpeg, _floats(np.clip(np.rint(large * 255), 0, 255) / 255))
@@ -102,7 +102,7 @@ def covering(picture: Pixels, side: int) -> Pixels:
         return picture
     factor = max(side / height, side / width)
     size = int(factor * width), int(factor * height)
-    resized = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
+    resized = np.array(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
     left, top = (size[0] - side) // 2, (size[1] - side) // 2
     return resized[top : top + side, left : left + side]
 
@@ -114,7 +114,7 @@ def levels(faces: Floats) -> Pixels:
 
 def _through_jpeg(image: Floats, quality: int) -> Floats:
     _, coded = cv2.imencode(".jpg", np.rint(image * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return _floats(cv2.imdecode(coded, cv2.IMREAD_COLOR)) / np.float32(255)
+    return _floats(np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)) / np.float32(255))
 
 
 def _floats(values: NDArray[np.generic]) -> Floats:
