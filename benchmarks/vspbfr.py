@@ -68,7 +68,7 @@ def original(checkout: Path, weights: Path, inputs: Mapping[str, torch.Tensor]) 
     """The original's classes with the same weights, as its test script calls them."""
     modules = imported(checkout)
     style = read_tensors(weights / STYLE, "state_dict")
-    encoder = modules["encoder"].Encoder4Editing(50, "ir_se", Namespace(stylegan_size=1024))
+    encoder = modules["encoder"].Encoder4Editing(50, "ir_se", Namespace(stylegan_size=1024, input_channel=3))
     decoder = modules["decoder"].Generator(1024, 512, 8, channel_multiplier=2)
     diffuser = modules["diffuser"].Code_diffuser(timesteps=4)
     restoration = modules["restoration"].Restoration_net(512, 512, 8)
