@@ -24,8 +24,8 @@ from pipeline.isolation.faults import OurFault
 from pipeline.isolation.messages import Limits
 from pipeline.isolation.sandbox import Sandbox
 from pipeline.isolation.supervisor import Supervisor
-from pipeline.ledger import Retry
 from pipeline.record import Outcome
+from pipeline.retry import Retry
 from stages.photo import FaultClass
 from stages.stage import run as run_stages
 from tests.pipeline.conftest import portrait, restoring

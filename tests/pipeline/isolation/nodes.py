@@ -19,7 +19,7 @@ from ray.cluster_utils import Cluster
 from infra.config import Config
 from pipeline import chains
 from pipeline.job import make_job
-from pipeline.ledger import Retry
+from pipeline.retry import Retry
 from pipeline.run import restore
 from pipeline.work import Trial
 from tests.pipeline.isolation.bad_chains import prepare_slowly
