@@ -9,6 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -51,16 +52,6 @@ class Keys:
     low: Hashes
 
 
-@dataclass(frozen=True, slots=True)
-class Prints:
-    """What tells that an object is the same, a hash each, (n,): its size with its etag, and with its mtime. 0: it has
-    none, which is never the same.
-    """
-
-    etag: Hashes
-    mtime: Hashes
-
-
 def keys_of(uris: Sequence[str]) -> Keys:
     """The keys of URIs. That any two of 30 million share both hashes has a probability of 1e-24."""
     high = np.fromiter(map(hash, uris), np.int64, len(uris))
@@ -68,17 +59,21 @@ def keys_of(uris: Sequence[str]) -> Keys:
     return Keys(high.view(np.uint64), low.view(np.uint64))
 
 
-def prints_of(sizes: Numbers, etags: Sequence[str | None], mtimes: Numbers) -> Prints:
-    """Sizes (n,) with -1 for none, etags, and mtimes (n,) in microseconds with ``NO_TIME`` for none."""
-    with_etag = np.fromiter((etag is not None for etag in etags), np.bool_, len(etags))
-    etag = np.fromiter(map(hash, etags), np.int64, len(etags)).view(np.uint64)
-    size = mixed(sizes.view(np.uint64))
-    by_mtime = mixed(size ^ mixed(mtimes.view(np.uint64) + SPLITMIX[0])) | np.uint64(1)
-    comparable = (mtimes != NO_TIME) | (sizes < 0)  # without both, a photo that was missing and still is
-    by_etag = mixed(size ^ mixed(etag)) | np.uint64(1)
-    return Prints(
-        np.where(with_etag, by_etag, 0).astype(np.uint64), np.where(comparable, by_mtime, 0).astype(np.uint64)
-    )
+def by_etag(sizes: Numbers, etags: Sequence[str | None]) -> Hashes:
+    """Sizes (n,), -1 for none, with etags, as a hash each; 0 without etag."""
+    given = np.fromiter((etag is not None for etag in etags), np.bool_, len(etags))
+    hashes = np.fromiter(map(hash, etags), np.int64, len(etags)).view(np.uint64)
+    found = mixed(mixed(sizes.view(np.uint64)) ^ mixed(hashes)) | np.uint64(1)
+    return np.where(given, found, np.uint64(0))
+
+
+def by_mtime(sizes: Numbers, mtimes: Numbers) -> Hashes:
+    """Sizes (n,), -1 for none, with mtimes (n,), microseconds or ``NO_TIME``, as a hash each; 0 without mtime, unless
+    the size is missing too: a photo that was not there, and still is not.
+    """
+    given = (mtimes != NO_TIME) | (sizes < 0)
+    found = mixed(mixed(sizes.view(np.uint64)) ^ mixed(mtimes.view(np.uint64) + SPLITMIX[0])) | np.uint64(1)
+    return np.where(given, found, np.uint64(0))
 
 
 def mixed(numbers: Hashes) -> Hashes:
@@ -111,18 +106,14 @@ class Index:
         """
         uris = cast("list[str]", table.column("uri").to_pylist())
         keys = keys_of(uris)
-        prints = prints_of(
-            integers(table.column("size"), -1),
-            table.column("etag").to_pylist(),
-            integers(table.column("mtime"), NO_TIME),
-        )
+        sizes, etags = integers(table.column("size"), -1), cast("list[str | None]", table.column("etag").to_pylist())
+        prints = by_etag(sizes, etags), by_mtime(sizes, integers(table.column("mtime"), NO_TIME))
         status = self._coded(table.column("status")) | has_result(table.column("has_result"))
         fault = self._coded(table.column("fault"))
         targets = cast("list[str]", table.column("target").to_pylist())
         self._keep(uris, targets, table.column("sha256").to_pylist())
         names = np.fromiter(map(hash, targets), np.int64, len(targets)).view(np.uint64)
-        inside = np.fromiter((self._inside(uri) for uri in uris), np.bool_, len(uris))
-        added = (keys.high, keys.low, prints.etag, prints.mtime, names, status, fault, ~inside)
+        added = (keys.high, keys.low, *prints, names, status, fault, ~self._inside(table.column("uri")))
         for column, piece in zip(self._columns, added, strict=True):
             column.append(piece)
         self.parts.append(part)
@@ -162,20 +153,29 @@ class Index:
         found = np.full(keys.high.size, UNKNOWN, np.int64)
         if not len(self):
             return found
-        first = np.searchsorted(self.high, keys.high)
+        order = np.argsort(keys.high)  # sorted, they are looked for in places that lie near each other
+        first = np.empty(order.size, np.int64)
+        first[order] = np.searchsorted(self.high, keys.high[order])
         for step in (1, 0):  # two URIs may share one hash; three never will
             at = np.minimum(first + step, len(self) - 1)
             hit = (self.high[at] == keys.high) & (self.low[at] == keys.low)
             found[hit] = at[hit]
         return found
 
-    def same(self, at: Numbers, prints: Prints) -> Flags:
+    def same(
+        self, at: Numbers, sizes: Numbers, etags: Sequence[str | None], mtimes: Sequence[datetime | None]
+    ) -> Flags:
         """Whether the listing shows the very object of each row ``at``: by size and etag, or, where either has no etag,
         by size and mtime.
         """
-        etag, mtime = self.etag[at], self.mtime[at]
-        both = (etag != 0) & (prints.etag != 0)
-        return np.where(both, etag == prints.etag, (mtime == prints.mtime) & (mtime != 0))
+        seen, etag = by_etag(sizes, etags), self.etag[at]
+        same = (etag == seen) & (etag != 0)
+        rest = np.flatnonzero((etag == 0) | (seen == 0))
+        if rest.size:
+            times = pa.chunked_array([pa.array([mtimes[place] for place in rest.tolist()], pa.timestamp("us", "UTC"))])
+            mtime = self.mtime[at[rest]]
+            same[rest] = (mtime == by_mtime(sizes[rest], integers(times, NO_TIME))) & (mtime != 0)
+        return same
 
     def unseen(self) -> Numbers:
         """Where the rows below ``folder`` are that were never marked as seen."""
@@ -232,8 +232,11 @@ class Index:
             found.setdefault(self.parts[part], []).append(row - int(self.starts[part]))
         return found
 
-    def _inside(self, uri: str) -> bool:
-        return self.folder is not None and uri.startswith(self.folder)
+    def _inside(self, uris: "pa.ChunkedArray[Any]") -> Flags:
+        """Which URIs lie below ``folder``, (n,)."""
+        if self.folder is None:
+            return np.zeros(len(uris), np.bool_)
+        return np.asarray(pc.starts_with(uris, self.folder), np.bool_)
 
     def _keep(self, uris: list[str], targets: list[str], sha256s: list[str | None]) -> None:
         """Write down what is asked for later."""

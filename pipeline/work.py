@@ -11,12 +11,11 @@ from itertools import islice
 from pathlib import PurePosixPath
 
 import numpy as np
-import pyarrow as pa
 
 from infra.errors import StorageError
 from infra.listing import Listed, Listing, is_image, sample
 from infra.storage import Entry
-from pipeline.index import NO_TIME, UNKNOWN, Flags, Known, Numbers, Prints, integers, keys_of, prints_of
+from pipeline.index import UNKNOWN, Flags, Known, Numbers, keys_of
 from pipeline.job import Job
 from pipeline.ledger import Ledger
 from pipeline.retry import Retry
@@ -154,9 +153,12 @@ class Survey:
         return again
 
     def same(self, at: Numbers, entries: list[Entry]) -> Flags:
-        same, rows = np.zeros(at.size, np.bool_), at != UNKNOWN
-        prints = prints_for(entries)
-        same[rows] = self.index.same(at[rows], Prints(prints.etag[rows], prints.mtime[rows]))
+        """Which entries are the very objects of their rows ``at``."""
+        same, rows = np.zeros(at.size, np.bool_), np.flatnonzero(at != UNKNOWN)
+        known = [entries[row] for row in rows.tolist()]
+        sizes = np.fromiter((-1 if entry.size is None else entry.size for entry in known), np.int64, len(known))
+        etags, mtimes = [entry.etag for entry in known], [entry.mtime for entry in known]
+        same[rows] = self.index.same(at[rows], sizes, etags, mtimes)
         return same
 
     def mine(self, entries: list[Entry]) -> Flags:
@@ -182,12 +184,6 @@ class Survey:
         self.work.others.add(others)
         self.work.due, self.work.passed = self.work.photos.count, self.work.others.count
         self.work.bytes_todo += sum(entry.size or 0 for entry, _, _ in photos)
-
-
-def prints_for(entries: list[Entry]) -> Prints:
-    sizes = np.fromiter((-1 if entry.size is None else entry.size for entry in entries), np.int64, len(entries))
-    mtimes = pa.chunked_array([pa.array([entry.mtime for entry in entries], pa.timestamp("us", "UTC"))])
-    return prints_of(sizes, [entry.etag for entry in entries], integers(mtimes, NO_TIME))
 
 
 def source_of(entry: Entry, known: Known | None, retry: bool) -> Source:
