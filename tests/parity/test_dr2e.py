@@ -27,7 +27,8 @@ from models.samplers.lowpass import low_pass, reduced
 from models.spectral_norm import folded
 
 KNOWN = ("unet", "sparnethd", "schedule", "lowpass", "sampler_step", "preprocess", "p2_loss", "e2e*")
-LONG = 5  # evaluations of the U-Net, from which on a case is slow
+BIG = ("sparnethd", "e2e_n1")  # slow: e2e_short runs both networks too
+LONG = 5  # evaluations of the U-Net; a case with more is slow
 
 NETWORK, TABLES, FILTER, STEP, PICTURE, LOSS = 2e-5, 1e-12, 1e-6, 2e-6, 1e-6, 5e-6
 LIMITS = {"schedule": TABLES, "lowpass": FILTER, "sampler_step": STEP, "preprocess": PICTURE, "p2_loss": LOSS}
@@ -38,7 +39,7 @@ LARGEST_STEP = 1  # grey levels between files
 @pytest.fixture(autouse=True)
 def long_ones_are_slow(request: pytest.FixtureRequest, case: Case) -> None:
     evaluations = int(case.inputs.get("start", 0)) - int(case.inputs.get("output", 0)) + 1
-    if case.inputs.get("N") != 1 and evaluations > LONG and not request.config.getoption("--slow"):
+    if (case.name in BIG or evaluations > LONG) and not request.config.getoption("--slow"):
         pytest.skip("slow: run with --slow")
 
 
