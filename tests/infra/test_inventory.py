@@ -121,6 +121,7 @@ def test_files_that_are_not_what_the_manifest_says_are_refused(object_store: Obj
         (gzip.compress(csv_file(ROWS))[:50], "CSV", {}, "cannot be read"),
         (b"no parquet", "Parquet", {}, "cannot be read"),
     ],
+    ids=["orc", "no key", "no files", "no gzip", "one column", "cut off", "no parquet"],
 )
 def test_what_cannot_be_read_is_said_in_one_line(
     object_store: ObjectStore, content: bytes, kind: str, changes: dict[str, Any], message: str
