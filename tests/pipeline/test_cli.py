@@ -137,7 +137,7 @@ def test_exit_codes_tell_failed_photos_and_a_stopped_run_apart(
 def test_our_own_fault_is_one_line_and_its_traceback_a_matter_of_verbose(
     archive: Path, tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(*arguments: object) -> Outcome:
+    def broken(*arguments: object, share: object, take_over: bool) -> Outcome:
         raise OurFault("ZeroDivisionError: a bug (stages/paste.py:61)", "Traceback ...")
 
     monkeypatch.setattr("pipeline.run.restore", broken)
