@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 import torch
 from kit import Case
 
@@ -35,6 +36,7 @@ OUTPUTS = {
 }
 
 
+@pytest.mark.timeout(900)  # half a minute of computing, which other work may stretch
 def test_it_computes_what_the_original_computes(case: Case) -> None:
     (check_interface if case.name.startswith("interface") else check_network)(case)
 
