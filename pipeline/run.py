@@ -114,10 +114,9 @@ def work_through(publisher: Publisher, outcome: Outcome, engine: Engine, quiet: 
                     outcome.state = "stopped"
                     break
             else:
-                if drain.asked and tally.total < todo:
-                    outcome.state = "interrupted"
+                outcome.state = "interrupted" if drain.asked and tally.total < todo else "finished"
         except KeyboardInterrupt:
-            outcome.state = "interrupted"
+            outcome.state = "finished" if drain.over and tally.total == todo else "interrupted"
         except Exception as error:
             outcome.state, outcome.error = "broken", error
 

@@ -69,7 +69,7 @@ def test_a_crash_and_a_hang_cost_two_photos_and_a_retry_mends_them(
         patched.setattr(chains, "prepare", prepare_with_villains)
         outcome = run_on_ray(faces, sink, **settings(photo_seconds=3))
     assert outcome.tally.failures == {"crash": 1, "timeout": 1}
-    assert outcome.tally.events == {"worker_deaths": 6}
+    assert outcome.tally.events == {"worker_deaths": 5}
     found, whole = stable(sink), stable(tmp_path / "whole")
     assert found["segfault.png"]["error"] == {
         "stage": "brighten",
@@ -95,12 +95,12 @@ def actors(name: str) -> list[psutil.Process]:
     ]
 
 
-def when_parts(sink: Path, count: int, action: Callable[[], object]) -> threading.Thread:
-    """``action``, in a thread, once the sink has ``count`` parts."""
+def when_there_are(count: int, folder: Path, action: Callable[[], object]) -> threading.Thread:
+    """``action``, in a thread, once ``folder`` holds so many files."""
 
     def wait() -> None:
         until = time.monotonic() + 100
-        while len(list(sink.glob("manifest/*.parquet"))) < count and time.monotonic() < until:
+        while len(list(folder.glob("*"))) < count and time.monotonic() < until:
             time.sleep(0.05)
         action()
 
@@ -126,11 +126,13 @@ def test_an_actor_that_is_killed_costs_its_batch_and_no_photo(
             killed.append(process.pid)
 
     run(faces, tmp_path / "whole", **settings())
-    monkeypatch.setattr(chains, "prepare", prepare_slowly)
-    thread = when_parts(sink, 1, kill)
+    (tmp_path / "marks").mkdir()
+    monkeypatch.setattr(chains, "prepare", partial(prepare_slowly, marks=tmp_path / "marks"))
+    thread = when_there_are(3, tmp_path / "marks", kill)
     outcome = run_on_ray(faces, sink, **settings(batch=2))
     thread.join()
     assert killed
+    assert len(list((tmp_path / "marks").iterdir())) > 7, "no batch was done again"
     assert outcome.tally.failures == {}
     compare(sink, tmp_path / "whole")
 
@@ -142,8 +144,9 @@ def test_sigterm_lets_what_is_in_flight_finish_and_the_next_run_does_the_rest(
         portrait(64, index).save(faces / f"{index}.png")
     sink = tmp_path / "out"
     run(faces, tmp_path / "whole", **settings())
-    monkeypatch.setattr(chains, "prepare", prepare_slowly)
-    thread = when_parts(sink, 1, partial(os.kill, os.getpid(), signal.SIGTERM))
+    (tmp_path / "marks").mkdir()
+    monkeypatch.setattr(chains, "prepare", partial(prepare_slowly, marks=tmp_path / "marks"))
+    thread = when_there_are(3, tmp_path / "marks", partial(os.kill, os.getpid(), signal.SIGTERM))
     stopped = run_on_ray(faces, sink, **settings(batch=2, drain_seconds=60))
     thread.join()
     assert stopped.state == "interrupted"
@@ -159,7 +162,7 @@ def test_what_is_not_finished_when_the_drain_ends_is_given_up(
     portrait(64, 20).save(faces / "wait.png")
     sink = tmp_path / "out"
     monkeypatch.setattr(chains, "prepare", prepare_with_villains)
-    thread = when_parts(sink, 7, partial(os.kill, os.getpid(), signal.SIGTERM))
+    thread = when_there_are(7, sink / "manifest", partial(os.kill, os.getpid(), signal.SIGTERM))
     started = time.monotonic()
     stopped = run_on_ray(faces, sink, **settings(batch=1, drain_seconds=1))
     thread.join()

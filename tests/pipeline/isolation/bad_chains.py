@@ -13,5 +13,5 @@ def prepare_with_villains(job: Job, once: Path | None = None) -> list[Stage]:
     return [Singly([Brighten(once)]), *chains.prepare(job)]
 
 
-def prepare_slowly(job: Job) -> list[Stage]:
-    return [Slow(), *chains.prepare(job)]
+def prepare_slowly(job: Job, marks: Path | None = None) -> list[Stage]:
+    return [Slow(marks), *chains.prepare(job)]

@@ -2,7 +2,7 @@
 
     python -m tests.pipeline.isolation.nodes SOURCE SINK SETTINGS
 
-Prints the run's state and failures, and how many photos had rows when the node went.
+Prints the run's state and failures, and how many batches had begun when the node went and in the end.
 """
 
 import json
@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import ray
@@ -25,11 +26,11 @@ from pipeline.work import Trial
 from tests.pipeline.isolation.bad_chains import prepare_slowly
 
 
-def exchange(cluster: Cluster, going: object, sink: Path, told: list[int]) -> None:
-    """Once two parts are published, one node goes at once and another comes."""
-    while len(parts := list(sink.glob("manifest/*.parquet"))) < 2:
+def exchange(cluster: Cluster, going: object, marks: Path, told: list[int]) -> None:
+    """Once six batches have begun, one node goes at once and another comes."""
+    while len(begun := list(marks.iterdir())) < 6:
         time.sleep(0.05)
-    told.append(len(parts))
+    told.append(len(begun))
     cluster.remove_node(going, allow_graceful=False)
     cluster.add_node(num_cpus=1)
 
@@ -39,17 +40,20 @@ def main(source: str, sink: str, settings: str) -> None:
     going = cluster.add_node(num_cpus=1)
     cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
-    chains.prepare = prepare_slowly
+    marks = Path(sink).parent / "marks"
+    marks.mkdir()
+    chains.prepare = partial(prepare_slowly, marks=marks)
     told: list[int] = []
     with tempfile.TemporaryDirectory() as empty:
         environment = {"working_dir": empty}
         ray.init(cluster.address, runtime_env=environment, logging_level=logging.ERROR, log_to_driver=False)
-        thread = threading.Thread(target=exchange, args=(cluster, going, Path(sink), told), daemon=True)
+        thread = threading.Thread(target=exchange, args=(cluster, going, marks, told), daemon=True)
         thread.start()
         job = make_job(source, sink, Config.model_validate_json(settings))
         outcome = restore(job, Retry(), Trial(), quiet=True)
         thread.join(60)
-        print(json.dumps({"state": outcome.state, "failures": dict(outcome.tally.failures), "parts": told}))
+        told.append(len(list(marks.iterdir())))
+        print(json.dumps({"state": outcome.state, "failures": dict(outcome.tally.failures), "begun": told}))
         ray.shutdown()
         cluster.shutdown()
 
