@@ -41,7 +41,8 @@ small_parts = 3
 """
 ARCHIVE = 10  # kills in one archive
 FACES = 24
-LONGEST = 25.0  # seconds, about what a run of 24 faces takes on two cores
+VICTIMS = ("driver", "raylet", "worker")
+PATIENCE = 120.0  # seconds
 
 
 def steps(count: int, seed: int, folder: Path) -> Iterator[bool]:
@@ -71,28 +72,24 @@ def survived(what: str, place: Place, kills: list[Kill]) -> bool:
 
 
 def ray_kills(count: int, seed: int, folder: Path) -> Iterator[bool]:
-    """Kills of whole runs; each sink is killed until it is done, at most three times, then compared."""
+    """Kills of whole runs; each sink is killed three times, unless it is done before, then compared."""
     source, config = folder / "faces", folder / "job.toml"
     source.mkdir(parents=True)
     for index in range(FACES):
         portrait(64, index).save(source / f"{index:02}.png")
     config.write_text(CONFIG)
-    sink = folder / "sink"
+    sink, began = folder / "sink", time.monotonic()
     restore(source, sink, config).wait()
-    rows, files = rows_of(sink), files_of(sink)
-    for number in range(count):
-        if number % 3 == 0:
-            shutil.rmtree(sink)
-        dice = random.Random(seed + number)
-        victim = dice.choice(("driver", "raylet", "worker"))
-        moment = dice.uniform(0.5, LONGEST)
-        dead = kill_at(source, sink, config, victim, moment, dice)
-        last = number % 3 == 2 or number == count - 1
-        good = not last or (
-            restore(source, sink, config).wait() in {0, 3} and (rows_of(sink), files_of(sink)) == (rows, files)
-        )
-        word = ("same" if good else "CHANGED") if last else "goes on"
-        print(f"seed {seed + number}: {victim} after {moment:.1f} s ({dead}): {word}", flush=True)
+    longest, expected = time.monotonic() - began, (rows_of(sink), files_of(sink))
+    kills, dice = 0, random.Random(seed)
+    while kills < count:
+        shutil.rmtree(sink)
+        for _ in range(min(3, count - kills)):
+            dead = kill_at(source, sink, config, dice.choice(VICTIMS), dice.uniform(0.5, longest), dice)
+            print(f"seed {seed}, kill {kills + 1}: {dead or 'the run ended before'}", flush=True)
+            kills += dead is not None
+        good = restore(source, sink, config).wait() in {0, 3} and (rows_of(sink), files_of(sink)) == expected
+        print("same" if good else "CHANGED", flush=True)
         yield good
 
 
@@ -101,27 +98,27 @@ def restore(source: Path, sink: Path, config: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=source.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def kill_at(source: Path, sink: Path, config: Path, victim: str, moment: float, dice: random.Random) -> str:
-    """Start a run and kill a process of it after ``moment`` seconds; what was killed. Ends with the run."""
+def kill_at(source: Path, sink: Path, config: Path, victim: str, moment: float, dice: random.Random) -> str | None:
+    """Start a run and kill a process of it after ``moment`` seconds, or as soon as there is one; what was killed, None
+    if the run ended first. Ends with the run.
+    """
     process = restore(source, sink, config)
     time.sleep(moment)
     found = processes(process.pid, victim)
-    if process.poll() is not None or not found:
-        process.wait()
-        return "none was there"
-    chosen = dice.choice(found)
-    name = f"{victim} of {len(found)}"
+    while process.poll() is None and not found:
+        time.sleep(0.2)
+        found = processes(process.pid, victim)
+    if process.poll() is not None:
+        return None
     family = processes(process.pid, "any")
+    dice.choice(found).send_signal(signal.SIGKILL)
+    name = f"{victim} after {moment:.1f} s"
     try:
-        chosen.send_signal(signal.SIGKILL)
-    except psutil.NoSuchProcess:
-        name = "it had gone"
-    try:
-        process.wait(timeout=120 if victim == "worker" else 60)
+        process.wait(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        name += ", then the driver, which hung"
+        name += f", and the driver, which did not end within {PATIENCE:.0f} s"
     bury(family)
     return name
 
@@ -167,7 +164,8 @@ def main() -> int:
         folder, began = Path(name), time.monotonic()
         warm(folder / "warm")
         good = [*steps(options.steps, options.seed, folder), *ray_kills(options.ray, options.seed + 10**6, folder)]
-    print(f"{len(good)} kills, {len(good) - sum(good)} changed something, {time.monotonic() - began:.0f} s")
+    kills = options.steps + options.ray
+    print(f"{kills} kills, {len(good) - sum(good)} changed something, {time.monotonic() - began:.0f} s")
     return 0 if all(good) else 1
 
 

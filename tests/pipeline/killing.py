@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pyarrow.parquet as pq
 
 from infra import local
 from infra.config import Config
 from infra.storage import Storage
 from infra.uris import local_path
+from pipeline.isolation.child import one_thread
 from pipeline.job import make_job
 from pipeline.record import Outcome
 from pipeline.retry import Retry
@@ -99,6 +101,8 @@ def forked(work: Callable[[], object]) -> int:
         return os.waitpid(child, 0)[1]
     code = 1
     try:
+        cv2.setNumThreads(1)  # the parent's other threads are not here, and whoever waits for one waits for ever
+        one_thread()
         work()
         code = 0
     finally:
