@@ -144,7 +144,7 @@ class Guard(Section):
     on: bool = True
     structure: Annotated[float, Field(ge=-1, le=1)] = 0.85
     colour: Annotated[float, Field(gt=0)] = 8
-    landmarks: Annotated[float, Field(gt=0)] = 0.06
+    landmarks: Annotated[float, Field(gt=0)] = 0.12
     identity: str | None = None
     similarity: Annotated[float, Field(ge=-1, le=1)] = 0.3
 
