@@ -82,7 +82,7 @@ def test_a_crash_and_a_hang_cost_two_photos_and_a_retry_mends_them(
     assert {path: row for path, row in found.items() if path[0].isdigit()} == {
         path: row for path, row in whole.items() if path[0].isdigit()
     }
-    run_on_ray(faces, sink, retry=Retry(classes=frozenset({FaultClass.CRASH, FaultClass.TIMEOUT})), **settings())
+    run(faces, sink, retry=Retry(classes=frozenset({FaultClass.CRASH, FaultClass.TIMEOUT})), **settings())
     compare(sink, tmp_path / "whole")
 
 
@@ -109,7 +109,7 @@ def when_there_are(count: int, folder: Path, action: Callable[[], object]) -> th
     return thread
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_actor_that_is_killed_costs_its_batch_and_no_photo(
     number: signal.Signals,
     faces: Path,
@@ -137,6 +137,7 @@ def test_an_actor_that_is_killed_costs_its_batch_and_no_photo(
     compare(sink, tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_sigterm_lets_what_is_in_flight_finish_and_the_next_run_does_the_rest(
     faces: Path, tmp_path: Path, run: Restoring, run_on_ray: Restoring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,6 +157,7 @@ def test_sigterm_lets_what_is_in_flight_finish_and_the_next_run_does_the_rest(
     compare(sink, tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_what_is_not_finished_when_the_drain_ends_is_given_up(
     faces: Path, tmp_path: Path, run_on_ray: Restoring, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,7 +35,7 @@ def test_a_node_that_goes_and_one_that_comes_in_mid_run_change_nothing(
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=580)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
+    told = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
     assert (told["state"], told["failures"]) == ("finished", {})
     at_going, in_all = told["begun"]
     assert at_going < 20 < in_all, "no batch was lost with its node"
