@@ -15,9 +15,11 @@ from models.dr2_parameters import Dr2eParameters, Preset, Removal, for_face, rem
 from models.handover import by_file, handed, resized
 from models.method import Faces, Restored, Restorer, all_methods
 from models.methods.dr2e import FORMS, METHOD, Dr2e, at_256, drawn
+from models.methods.pmrf import Pmrf, PmrfParameters
 from models.samplers.diffusion import linear, respaced
 from models.samplers.dr2 import dr2
 from tests.golden.make_dr2e import chain, crops
+from tests.golden.make_pmrf import small_networks
 
 GOOD = {"sharpness": 0.6, "noise": 1.0, "blockiness": 0.1}
 QUICK = Dr2eParameters(size=64, N=4, tau=22, omega=24)
@@ -225,6 +227,16 @@ def test_a_face_has_the_same_bytes_in_any_batch() -> None:
     assert apart.figures == [together.figures[index] for index in order]
     assert together.faces.min() >= 0
     assert together.faces.max() <= 1
+
+
+def test_pmrf_enhances_by_its_own_steps_and_its_figures_stand_beside_dr2s() -> None:
+    parameters = Dr2eParameters(size=64, N=1, tau=7, enhancer="pmrf", enhancer_parameters={"size": 64, "steps": 2})
+    pmrf = Pmrf(small_networks(), PmrfParameters(size=64, steps=2), "cpu", "float32")
+    got, dr2e = faces(2), method(parameters, pmrf)
+    found = dr2e.restore(got)
+    assert set(found.figures[0]) == {"N", "tau", "omega", "departure"}
+    assert torch.isfinite(found.faces).all()
+    assert torch.equal(dr2e.restore(picked(got, [1])).faces, found.faces[[1]])
 
 
 def picked(got: Faces, order: Sequence[int]) -> Faces:
