@@ -1,6 +1,6 @@
 """Kills runs and lets the next one end: the sink must be what an unbroken run makes of it.
 
-    python benchmarks/kills.py [--steps 160] [--ray 40] [--seed N]
+    python benchmarks/kills.py [--steps 160] [--ray 40] [--every] [--seed N]
 
 ``--steps``: plain processes that die before a step of what they write (result, crop, part, tidying, compaction, record,
 lease) or half-way through it, once to three times in a row, in archives of their own. ``--ray``: whole Ray runs, of
@@ -9,6 +9,7 @@ which SIGKILL takes the driver, the raylet or a worker at a random moment. Print
 """
 
 import argparse
+import json
 import os
 import random
 import shutil
@@ -24,7 +25,18 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.pipeline.killing import Kill, Place, check_kill, files_of, forked, portrait, prepared, rows_of, run
+from tests.pipeline.killing import (
+    Kill,
+    Place,
+    check_kill,
+    files_of,
+    forked,
+    one_thread,
+    portrait,
+    prepared,
+    rows_of,
+    run,
+)
 
 COMMAND = [sys.executable, "-c", "from pipeline.cli import main; main()", "restore"]
 CONFIG = """
@@ -52,6 +64,17 @@ def steps(count: int, seed: int, folder: Path) -> Iterator[bool]:
         dice, place = random.Random(seed + number), places[number // ARCHIVE]
         kills = [Kill(dice.randint(1, len(place.steps)), dice.random() < 0.5) for _ in range(dice.choice((1, 1, 2, 3)))]
         yield survived(f"seed {seed + number}: {kills}", place, kills)
+
+
+def every_step(seed: int, folder: Path) -> Iterator[bool]:
+    """A kill at every step of one run, and two in a row at every fourth; whether each was survived."""
+    place = fresh_place(folder / "every", random.Random(seed))
+    print("steps:", json.dumps([step.replace(f"file://{place.sink}/", "") for step in place.steps]), flush=True)
+    for step in range(1, len(place.steps) + 1):
+        kill = Kill(step, halfway=step % 2 == 0)
+        yield survived(f"step {step}", place, [kill])
+        if step % 4 == 0:
+            yield survived(f"steps {step} and {step // 2}", place, [kill, Kill(step // 2, halfway=True)])
 
 
 def fresh_place(folder: Path, dice: random.Random) -> Place:
@@ -158,13 +181,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=160)
     parser.add_argument("--ray", type=int, default=40)
+    parser.add_argument("--every", action="store_true", help="instead: once at every step of one run")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="daguerre-kills-") as name:
         folder, began = Path(name), time.monotonic()
+        one_thread()
         warm(folder / "warm")
-        good = [*steps(options.steps, options.seed, folder), *ray_kills(options.ray, options.seed + 10**6, folder)]
-    kills = options.steps + options.ray
+        if options.every:
+            good = list(every_step(options.seed, folder))
+        else:
+            good = [*steps(options.steps, options.seed, folder), *ray_kills(options.ray, options.seed + 10**6, folder)]
+    kills = len(good) if options.every else options.steps + options.ray
     print(f"{kills} kills, {len(good) - sum(good)} changed something, {time.monotonic() - began:.0f} s")
     return 0 if all(good) else 1
 

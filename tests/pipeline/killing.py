@@ -17,12 +17,12 @@ from typing import Any
 
 import cv2
 import pyarrow.parquet as pq
+import torch
 
 from infra import local
 from infra.config import Config
 from infra.storage import Storage
 from infra.uris import local_path
-from pipeline.isolation.child import one_thread
 from pipeline.job import make_job
 from pipeline.record import Outcome
 from pipeline.retry import Retry
@@ -94,6 +94,12 @@ def run(source: Path, sink: Path, retry: Retry = Retry()) -> Outcome:  # noqa: B
     return restore(job, retry, Trial(), quiet=True, engine=in_process)
 
 
+def one_thread() -> None:
+    """No threads in this process that a forked child would wait for. To be called before anything is computed."""
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
 def forked(work: Callable[[], object]) -> int:
     """``work`` in a child; its status as ``os.waitpid`` gives it."""
     child = os.fork()
@@ -101,8 +107,6 @@ def forked(work: Callable[[], object]) -> int:
         return os.waitpid(child, 0)[1]
     code = 1
     try:
-        cv2.setNumThreads(1)  # the parent's other threads are not here, and whoever waits for one waits for ever
-        one_thread()
         work()
         code = 0
     finally:
