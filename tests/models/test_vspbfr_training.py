@@ -74,14 +74,14 @@ def test_the_diffuser_learns_through_all_its_steps() -> None:
     degraded_codes, target = torch.randn(2, 4, 8), torch.randn(2, 4, 8)
     noise, image = torch.randn(2, 4, 8), faces(2)
     losses: list[float] = []
-    for _ in range(30):
+    for _ in range(80):
         prompt = training.diffuser_prompt(diffuser, degraded_codes, noise, plan, degraded_codes)
         loss = training.diffuser_loss(prompt, target, image, image, distance, embed)
         adam.zero_grad()
         torch.autograd.backward(loss)
         adam.step()
         losses.append(float(loss.detach()))
-    assert losses[-1] < 0.95 * losses[0]
+    assert sum(losses[-20:]) < 0.95 * sum(losses[:20])  # each step draws noise of its own
     assert all(parameter.grad is not None for parameter in diffuser.parameters())
 
 

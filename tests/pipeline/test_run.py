@@ -80,7 +80,8 @@ def check_row_of_a_restored_photo(row: dict[str, Any], sink: Path, outcome: Outc
     assert (row["run_id"], row["recipe"]) == (outcome.job.run_id, outcome.job.recipe.hash)
     assert (face["status"], face["method"], face["rule"]) == ("restored", "classic", "default")
     assert set(dict(face["before"])) == set(dict(face["after"])) == set(dict(row["before"])) == set(dict(row["after"]))
-    assert {"read", "decode", "detect", "align", "restore", "paste", "score", "write"} == set(dict(row["seconds"]))
+    stages = {"read", "decode", "detect", "align", "restore", "guard", "paste", "score", "write"}
+    assert stages == set(dict(row["seconds"]))
 
 
 def check_record(sink: Path, outcome: Outcome) -> None:

@@ -1,6 +1,7 @@
 """Training by command: what it leaves behind, and that being killed changes nothing."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,15 @@ checkpoint_every = 1
 SETTINGS = DaguerreSRecipe(
     steps=4, batch=2, network="small", size=64, patch=32, whole=0, validate_every=2, checkpoint_every=1
 )
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As Ray Train's workers have: sums of other threads round otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
