@@ -12,6 +12,7 @@ further argument on.
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,12 +55,12 @@ def _registry(architecture: str, extra: Extra) -> ArchRegistry:
             from spandrel import MAIN_REGISTRY
 
             return MAIN_REGISTRY
-        from spandrel_extra_arches import EXTRA_REGISTRY
+        registry: ArchRegistry = import_module(NON_COMMERCIAL.module).EXTRA_REGISTRY
     except ModuleNotFoundError as error:
         if error.name not in {"spandrel", "spandrel_extra_arches"}:
             raise
         raise MissingPackage(architecture, error.name, extra.name) from error
-    return EXTRA_REGISTRY
+    return registry
 
 
 def _reason(error: Exception) -> str:
