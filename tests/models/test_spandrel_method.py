@@ -1,7 +1,7 @@
 """Face restorers through spandrel: strict loading, the faces' own noise, and arguments that reach the network."""
 
-import builtins
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -56,14 +56,7 @@ def test_without_the_package_one_line_says_what_to_install(
 ) -> None:
     known = {"spandrel": CORE, "spandrel_extra_arches": NON_COMMERCIAL}
     [(module, wanted)] = [(name, one) for name, one in known.items() if one is extra]
-    plain = builtins.__import__
-
-    def hidden(name: str, *others: object) -> object:
-        if name == module:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        return plain(name, *others)  # pyright: ignore[reportArgumentType]
-
-    monkeypatch.setattr(builtins, "__import__", hidden)
+    monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingPackage, match=rf"needs the package {module}: pip install 'daguerre\[{wanted.name}\]'$"):
         load_architecture(file, "RestoreFormer", wanted, restoreformer.CONTAINERS)
 
