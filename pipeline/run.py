@@ -56,9 +56,9 @@ def restore(
     with Holder(storage, share, job.config.run.lease_seconds).take(take_over):
         try:
             return run(job, retry, trial, quiet, engine or on_ray, share)
-        except Exception:
+        except Exception:  # always raised again; whatever went wrong, a lost lease is what the operator must know
             with suppress(StorageFault):
-                storage.check(again=True)  # whatever went wrong, a lost lease is what the operator must know
+                storage.check(again=True)
             raise
 
 

@@ -40,6 +40,7 @@ def as_network(network: nn.Module, w: float) -> Network:
     def run(faces: torch.Tensor, known: Faces) -> torch.Tensor:
         weights = [float(settings.get("w", w)) for settings in known.settings]
         parts = faces.split(1 if len(set(weights)) > 1 else len(faces))
+        # one part with many equal weights where all faces share theirs: the first weight is that of all
         return torch.cat([network(part, weight=one)[0] for part, one in zip(parts, weights, strict=False)])
 
     return run

@@ -54,7 +54,8 @@ def stem(channels: int) -> nn.Sequential:
 def body(widths: tuple[int, ...], units: tuple[int, ...], reduction: int) -> nn.Sequential:
     """The stages behind a stem of ``widths[0]`` channels; the first block of each halves the sides."""
     blocks: list[Block] = []
-    for before, width, count in zip(widths, widths[1:], units, strict=False):
+    # widths is one longer than the other two: each stage leads from a width to the next
+    for before, width, count in zip(widths[:-1], widths[1:], units, strict=True):
         blocks.append(Block(before, width, 2, reduction))
         blocks += [Block(width, width, 1, reduction) for _ in range(count - 1)]
     return nn.Sequential(*blocks)

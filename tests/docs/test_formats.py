@@ -29,7 +29,7 @@ def script() -> ModuleType:
 
 @pytest.mark.parametrize("name", list(ROWS))
 def test_each_row_says_what_becomes_of_its_file(script: ModuleType, name: str) -> None:
-    if not FORMATS.is_dir():
+    if not FORMATS.is_dir():  # the photos are not in the repository: an outsider's clone has none
         pytest.skip("no photos: shared/photos/formats is not beside the repository")
     row = script.row_of(FORMATS / name)
     assert f"| {' | '.join(row.cells())} |" == ROWS[name]
@@ -37,7 +37,7 @@ def test_each_row_says_what_becomes_of_its_file(script: ModuleType, name: str) -
 
 
 def test_every_file_of_the_folder_has_its_row() -> None:
-    if not FORMATS.is_dir():
+    if not FORMATS.is_dir():  # the photos are not in the repository: an outsider's clone has none
         pytest.skip("no photos: shared/photos/formats is not beside the repository")
     assert {path.name for path in FORMATS.iterdir()} == set(ROWS)
 

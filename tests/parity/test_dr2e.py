@@ -39,6 +39,7 @@ LARGEST_STEP = 1  # grey levels between files
 @pytest.fixture(autouse=True)
 def long_ones_are_slow(request: pytest.FixtureRequest, case: Case) -> None:
     evaluations = int(case.inputs.get("start", 0)) - int(case.inputs.get("output", 0)) + 1
+    # a marker cannot do it: cases are made parameters in conftest.py, and how long one takes stands inside it
     if (case.name in BIG or evaluations > LONG) and not request.config.getoption("--slow"):
         pytest.skip("slow: run with --slow")
 
