@@ -245,10 +245,10 @@ class Index:
         content = bytes.fromhex("".join(none if sha256 is None else sha256 for sha256 in sha256s))
         records["sha256"] = np.frombuffer(content, "V32")
         records["tail"] = np.fromiter(map(len, targets), np.int32, len(targets))
-        start = sum(self.sizes)
-        for place, (uri, target) in enumerate(zip(uris, targets, strict=True)):
-            if not uri.endswith(target):
-                self.targets[start + place] = target
+        if not all(map(str.endswith, uris, targets)):
+            start = sum(self.sizes)
+            pairs = enumerate(zip(uris, targets, strict=True))
+            self.targets |= {start + place: target for place, (uri, target) in pairs if not uri.endswith(target)}
         self.details.write(records.tobytes())
 
     def _coded(self, column: "pa.ChunkedArray[Any]") -> NDArray[np.uint8]:

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from infra.errors import StorageError
 from infra.storage import Entry, Storage
 from infra.uris import scheme_of
+from pipeline.collector import held_back
 from pipeline.index import Index, Known, Numbers
 from pipeline.manifest import SCHEMA
 from pipeline.names import Names, first_of_each, hashed
@@ -127,6 +128,7 @@ class Ledger:
         return f"{self.sink}/manifest/{name}"
 
 
+@held_back()
 def load(storage: Storage, sink: str, source: str | None = None) -> Ledger:
     """The ledger of a sink: one LIST a 1,000 parts and one GET a part. Photos below ``source`` can be missed."""
     ledger = Ledger(storage, sink, Index(None if source is None else f"{source}/"))

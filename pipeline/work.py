@@ -15,6 +15,7 @@ import numpy as np
 from infra.errors import StorageError
 from infra.listing import Listed, Listing, is_image, sample
 from infra.storage import Entry
+from pipeline.collector import held_back
 from pipeline.index import UNKNOWN, Flags, Known, Numbers, keys_of
 from pipeline.job import Job
 from pipeline.ledger import Ledger
@@ -83,6 +84,7 @@ class Work:
         return [source_of(entry, found.get(entry.uri), retry) for entry, _, retry in batch]
 
 
+@held_back()
 def plan_work(job: Job, ledger: Ledger, retry: Retry, trial: Trial, share: Share = ALL) -> Work:
     """List the source and compare it with the ledger. Reads no photo."""
     read = job.config.read
