@@ -16,10 +16,11 @@ from itertools import chain, islice
 from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
 
+from infra.errors import StorageError
 from infra.inventory import names_an_inventory, read_inventory
 from infra.patterns import matches
 from infra.sources import Allowed
-from infra.storage import Entry, Storage, StorageFault, absolute, join
+from infra.storage import Entry, Storage, StorageFault, absolute, first_request, join
 from infra.urilist import read_list
 from infra.uris import name_of, scheme_of
 
@@ -73,20 +74,25 @@ class Listing:
 
     @property
     def kind(self) -> Kind:
-        """What the source is; asks the store. A missing place counts as a folder: ``Storage.check_source`` finds it."""
+        """What the source is; asks the store. A local folder that is missing counts as one all the same."""
         return self.opened()[0]
 
     def __iter__(self) -> Iterator[Listed]:
         return self.opened()[1]
 
     def opened(self) -> tuple[Kind, Iterator[Listed]]:
-        """What the source is, and its files. A prefix with something below it costs its listing and no request more."""
+        """What the source is, and its files. A prefix with something below it costs its listing and no request more;
+        one with nothing below it is a ``StorageError``.
+        """
         source = absolute(self.source)
-        if scheme_of(source) == "s3" and not names_a_list(source):
-            entries = self.storage.list(source)
-            first = next(entries, None)
-            if first is not None:
-                return "folder", self._folder(chain([first], entries))
+        with first_request(source):
+            if scheme_of(source) == "s3" and not names_a_list(source):
+                entries = self.storage.list(source)
+                first = next(entries, None)
+                if first is not None:
+                    return "folder", self._folder(chain([first], entries))
+                if "/" in source.removeprefix("s3://").rstrip("/") and self.storage.info(source) is None:
+                    raise StorageError(f"there is nothing at '{source}'")
         if names_an_inventory(source) and self.storage.info(source) is not None:
             return "list", self._inventory(source)
         if self.storage.info(source) is None:

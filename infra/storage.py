@@ -9,9 +9,10 @@ What goes wrong with one object is a ``StorageFault``, after all retries; what t
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 
-from infra.buckets import S3Store
+from infra.buckets import S3Store, for_the_operator
 from infra.errors import StorageError
 from infra.faults import StorageFault
 from infra.local import LocalStore
@@ -19,7 +20,7 @@ from infra.others import other_store
 from infra.store import Entry, StorageOptions, Store
 from infra.uris import SCHEME, absolute, is_within, join, scheme_of
 
-__all__ = ["Entry", "Storage", "StorageFault", "StorageOptions", "absolute", "is_within", "join"]
+__all__ = ["Entry", "Storage", "StorageFault", "StorageOptions", "absolute", "first_request", "is_within", "join"]
 
 
 class Storage:
@@ -98,6 +99,16 @@ class Storage:
         if not uri.startswith("file:///"):
             raise StorageError(f"'{uri}' is no absolute URI", "infra.storage.absolute makes one of a path")
         return LocalStore(self.options.attempts)
+
+
+@contextmanager
+def first_request(uri: str) -> Generator[None]:
+    """A job's first requests to a bucket: what they find wrong is the operator's error. No request is spent on that."""
+    if scheme_of(uri) == "s3":
+        with for_the_operator(uri):
+            yield
+    else:
+        yield
 
 
 def check_stays(uri: str) -> None:

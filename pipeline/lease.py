@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 
 from infra.errors import StorageError
-from infra.storage import Storage, StorageFault, StorageOptions
+from infra.storage import Storage, StorageFault, StorageOptions, first_request
 from pipeline.ledger import listed
 from pipeline.subset import ALL, Share
 
@@ -138,7 +138,9 @@ class Holder:
 
     def take(self, forced: bool = False) -> "Holder":
         """Write the lease, unless another run's holds: that is a ``StorageError``. ``forced`` takes it from anybody."""
-        for entry in list(listed(self.storage, self.folder)):
+        with first_request(self.folder):
+            others = list(listed(self.storage, self.folder))
+        for entry in others:
             if not beside(entry.path, self.share):
                 self._refuse(read(self.storage, entry.uri), forced)
                 if entry.uri != self.storage.uri:

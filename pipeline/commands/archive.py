@@ -1,10 +1,12 @@
 """``daguerre restore`` and ``daguerre plan``."""
 
 import sys
+from collections.abc import Collection
 
 from infra.config import Config
 from infra.errors import ConfigError
 from infra.storage import Storage, absolute
+from infra.uris import scheme_of
 from infra.weights import WeightStore
 from pipeline.commands.options import JobOptions
 from pipeline.exits import OK, SOME_FAILED, STOPPED, Exit
@@ -34,7 +36,7 @@ def restore(source: str, sink: str, *, options: JobOptions = NO_OPTIONS) -> Exit
     retry, trial = choice(options)
     share = share_of(options.share) if options.share else ALL
     config = options.load()
-    check_places(config, source, sink)
+    check_places(config, source, sink, but=("s3",))
     job = make_job(source, sink, config, options.fetch)
     outcome = run(job, retry, trial, options.new_recipe, share=share, take_over=options.take_over)
     print("\n".join(summary(outcome)))
@@ -84,11 +86,16 @@ def choice(options: JobOptions) -> tuple[Retry, Trial]:
     return Retry(options.retry_failed, frozenset(options.retry)), Trial(options.limit, options.sample)
 
 
-def check_places(config: Config, source: str, sink: str) -> None:
-    """The source must be there and the sink possible, before anything slow begins."""
+def check_places(config: Config, source: str, sink: str, but: Collection[str] = ()) -> None:
+    """The source must be there and the sink possible, before anything slow begins.
+
+    Places of the schemes ``but`` are left to the run's own first requests, which say the same a little later.
+    """
     storage = Storage(config.storage)
-    storage.check_source(absolute(source))
-    storage.check_sink(absolute(sink))
+    if scheme_of(absolute(source)) not in but:
+        storage.check_source(absolute(source))
+    if scheme_of(absolute(sink)) not in but:
+        storage.check_sink(absolute(sink))
 
 
 def summary(outcome: Outcome) -> list[str]:

@@ -196,3 +196,14 @@ def test_a_sample_is_the_same_in_any_order_and_part_of_a_larger_one() -> None:
     assert set(few) < set(many)
     assert many == sorted(many, key=lambda entry: entry.uri)
     assert {entry.uri for entry in few} != {entry.uri for entry in entries[:5]}
+
+
+def test_a_prefix_without_anything_is_the_operators_error_and_an_empty_bucket_is_none(
+    object_store: "ObjectStore",
+) -> None:
+    bucket = object_store.bucket()
+    assert list(Listing(Storage(), bucket)) == []
+    with pytest.raises(StorageError, match="there is nothing at"):
+        Listing(Storage(), f"{bucket}/photos").opened()
+    with pytest.raises(StorageError, match="there is no bucket"):
+        Listing(Storage(), "s3://no-such-bucket-at-all/photos").opened()

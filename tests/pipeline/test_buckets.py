@@ -7,6 +7,9 @@ import pyarrow as pa
 
 from infra.storage import Storage
 from pipeline.columns import Columns
+from pipeline.commands import archive as archive_command
+from pipeline.commands.options import JobOptions
+from pipeline.exits import OK
 from pipeline.record import Outcome
 from stages.photo import Photo, Status
 from tests.object_store import ObjectStore
@@ -41,7 +44,7 @@ def nothing_found(outcome: Outcome) -> Generator[pa.Table]:
 
 
 def test_a_second_run_over_a_thousand_photos_asks_for_listings_parts_and_five_things_more(
-    object_store: ObjectStore,
+    object_store: ObjectStore, tmp_path: Path
 ) -> None:
     source = object_store.bucket({f"{number % 10}/{number}.jpg": b"photo" for number in range(1000)})
     sink = object_store.bucket()
@@ -60,6 +63,11 @@ def test_a_second_run_over_a_thousand_photos_asks_for_listings_parts_and_five_th
         "DELETE": small["lease's end"],
     }
     assert sum(small.values()) == 5
+    settings, asked = tmp_path / "job.toml", dict(object_store.counts)
+    settings.write_text('detect.detector = "cascade"\nleave.good = {}\n')
+    object_store.reset()
+    assert archive_command.restore(source, sink, options=JobOptions(config=settings)) == OK
+    assert object_store.counts == asked, "the command asks for no more than the run"
 
 
 def test_a_store_that_is_busy_and_cuts_bodies_changes_nothing(
