@@ -11,4 +11,9 @@ Every function here makes a ``Degradation`` out of a few figures, which takes an
     press     halftone                              what the printing press leaves
     codec     jpeg, rounded                         what the file costs
     archival  all of them together, as photos in archives have them
+
+Two are published models of damage, not parts of ours:
+
+    difface     blur, resolution, noise and JPEG, as blind face restoration is trained with
+    controlled  PMRF's denoising, super-resolution, inpainting and colorization; on tensors
 """

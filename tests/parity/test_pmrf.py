@@ -1,7 +1,4 @@
-"""PMRF's networks, sampler and chains through this project's code against the originals.
-
-``test_networks_and_chains`` takes every case; those of parts that are not built here yet are skipped by name.
-"""
+"""PMRF through this project's code against the original: networks, chains, objective, degradations, evaluation."""
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -13,16 +10,24 @@ import torch
 from kit import Array, Case
 from torch import nn
 
+from models.degradations.controlled import colorization, denoising, inpainting, super_resolution
+from models.degradations.difface import Draws, degrade
+from models.landmark_maps import points
 from models.load import fill
+from models.nets.fan import FAN
 from models.nets.hdit import IMAGENET_256_SP4, XL2, HDiT, HDiTShape
+from models.nets.resnet_face import ResNetFace, degrees_between
 from models.nets.swinir import L, M, SwinIR, SwinIRShape
 from models.samplers.rectified_flow import euler_states, noisy
+from models.training.pmrf import Line, flow_loss, stratified
 
-BUILT = ("flow_*", "mmse_*", "pipeline_*")
-NOT_BUILT = ("objective_*", "degradation_*", "eval_*")
-KNOWN = (*BUILT, *NOT_BUILT)
+KNOWN = ("flow_*", "mmse_*", "pipeline_*", "objective_*", "degradation_*", "eval_*")
 BIG = ("flow_512", "pipeline_512")
 RELATIVE = 1e-5
+LEVEL = 1 / 255
+CODED = ("jpeg", "y")  # their bytes depend on the build of libjpeg
+ROUNDED = "y_without_jpeg"
+OFF_BY_ONE = 0.002  # share of the values that may round to the next level
 
 TINY_FLOW = HDiTShape((32, 64, 128), (2, 1, 2), head_width=16, mapping_width=48)
 TINY_MMSE = SwinIRShape(width=24, groups=2, depth=2, heads=3)
@@ -37,6 +42,8 @@ NETWORKS: dict[str, tuple[str, Callable[[], nn.Module]]] = {
     "flow_tiny": ("model.", partial(HDiT, TINY_FLOW)),
     "flow_tiny_cond4": ("model.", partial(HDiT, TINY_FLOW, 4)),
     "flow_tiny_cond6": ("model.", partial(HDiT, TINY_FLOW, 6)),
+    "eval_identity": ("module.", ResNetFace),
+    "eval_landmarks": ("", FAN),
 }
 FLOW_PLACES = {
     "patches": "patch_in",
@@ -75,15 +82,26 @@ def _threads(case: Case) -> Iterator[None]:  # pyright: ignore[reportUnusedFunct
     torch.set_num_threads(before)
 
 
-def test_networks_and_chains_compute_what_the_originals_compute(case: Case) -> None:
-    if case.name.startswith(tuple(pattern.rstrip("*") for pattern in NOT_BUILT)):
-        pytest.skip(f"not built yet: {case.name}")
+def test_it_computes_what_the_original_computes(case: Case) -> None:
     [check] = [check for start, check in CHECKS.items() if case.name.startswith(start)]
     with torch.inference_mode():
         found = check(case)
-    errors = {name: case.relative_error(name, found[name]) for name in case.outputs}
-    assert errors
-    assert max(errors.values()) < RELATIVE, errors
+    assert case.outputs
+    assert set(found) >= set(case.outputs)
+    close = {name: is_close(case, name, found[name]) for name in case.outputs}
+    assert all(close.values()), close
+
+
+def is_close(case: Case, name: str, value: Array) -> bool:
+    """Whether an output is the original's, with the looser bounds of the kit where a file's bytes come in."""
+    if not case.name.startswith("degradation_blind"):
+        return case.relative_error(name, value) < RELATIVE
+    apart = np.abs(value.astype(np.float64) - case.outputs[name])
+    if name in CODED:
+        return float(apart.mean()) < LEVEL
+    if name == ROUNDED:
+        return float(apart.max()) < 1.5 * LEVEL and float((apart > LEVEL / 2).mean()) <= OFF_BY_ONE
+    return float(apart.max()) < RELATIVE
 
 
 def flow(case: Case) -> dict[str, Array]:
@@ -119,6 +137,80 @@ def pipeline(case: Case) -> dict[str, Array]:
     found |= {f"x{index}": state for index, state in enumerate(states, 1)}
     found["xhat"] = states[-1].clamp(0, 1)
     return {name: value.numpy() for name, value in found.items()}
+
+
+def objective(case: Case) -> dict[str, Array]:
+    """One step of training: the times, what the flow says there, and how far off it is."""
+    regressor, network = (loaded(case, part) for part in case.part.split("+"))
+    clean = tensor(case, "x")
+    times = stratified(tensor(case, "u"), int(case.inputs["rank"]), int(case.inputs["world"]))
+    mean = regressor(tensor(case, "y")).clamp(0, 1)
+    line = Line.between(noisy(mean, tensor(case, "noise"), float(case.inputs["sigma"])), clean, times)
+    v = network(line.points, times)
+    loss = flow_loss(v, line)[None]
+    found = {"t": times, "v": v, "target": line.velocity, "loss": loss}
+    return {name: value.numpy() for name, value in found.items()}
+
+
+def blind(case: Case) -> dict[str, Array]:
+    drawn = Draws(
+        flip=bool(case.inputs["flip"]),
+        sigmas=(float(case.inputs["sigma_x"]), float(case.inputs["sigma_y"])),
+        theta=float(case.inputs["theta"]),
+        factor=float(case.inputs["scale"]),
+        noise=float(case.inputs["noise_sigma"]),
+        quality=int(case.inputs["quality"]),
+        grey=bool(case.inputs["grey"]),
+    )
+    image, noise = (case.inputs[name].transpose(1, 2, 0) for name in ("x", "noise"))
+    steps, uncoded = (degrade(image, drawn, noise, coded=coded) for coded in (True, False))
+    pictures = {
+        "down": steps.small,
+        "noisy": steps.noisy,
+        "jpeg": steps.coded,
+        "y": steps.aged.photo,
+        "x": steps.aged.truth,
+        ROUNDED: uncoded.aged.photo,
+    }
+    return {name: value.transpose(2, 0, 1) for name, value in pictures.items()} | {"kernel": steps.kernel}
+
+
+def controlled(case: Case) -> dict[str, Array]:
+    image = tensor(case, "x")
+    found = {
+        "denoising": denoising(image, tensor(case, "noise_denoising")),
+        "sr": super_resolution(image, tensor(case, "noise_sr")),
+        "inpainting": inpainting(image, tensor(case, "noise_inpainting"), tensor(case, "dropped")),
+        "colorization": colorization(image, tensor(case, "noise_colorization")),
+    }
+    return {name: value.numpy() for name, value in found.items()}
+
+
+def identity(case: Case) -> dict[str, Array]:
+    network = loaded(case, case.part)
+    with recorded(network, {"layer1": "layer1", "layer4": "layer4"}) as found:
+        embedding = network(tensor(case, "x"))
+    degrees = degrees_between(embedding[:1], embedding[1:])
+    return found | {"embedding": embedding.numpy(), "degrees": degrees.numpy()}
+
+
+def landmarks(case: Case) -> dict[str, Array]:
+    network = loaded(case, case.part)
+    with recorded(network, {"stem": "conv4"}) as found:
+        maps = network(tensor(case, "x"))
+    return found | {f"heatmaps{index}": value.numpy() for index, value in enumerate(maps)}
+
+
+def decoded(case: Case) -> dict[str, Array]:
+    """As the original reads its maps; where no maximum lies at a border, ours are the same."""
+    ordinary = case.inputs["heatmaps"]
+    np.testing.assert_array_equal(points(ordinary), points(ordinary, as_published=True))
+    found = {"ordinary": points(ordinary, as_published=True)}
+    for name in ("last_row", "first_row"):
+        edited = ordinary.copy()
+        edited[tuple(case.inputs[f"edit_{name}"])] = 2
+        found[name] = points(edited, as_published=True)
+    return found
 
 
 def loaded(case: Case, part: str) -> nn.Module:
@@ -158,4 +250,14 @@ def maps(name: str, value: Array) -> Array:
     return value.transpose(0, 3, 1, 2) if value.ndim == 4 and name not in IN_NCHW else value
 
 
-CHECKS = {"flow": flow, "mmse": mmse, "pipeline": pipeline}
+CHECKS = {
+    "flow": flow,
+    "mmse": mmse,
+    "pipeline": pipeline,
+    "objective": objective,
+    "degradation_blind": blind,
+    "degradation_controlled": controlled,
+    "eval_identity": identity,
+    "eval_landmarks": landmarks,
+    "eval_points": decoded,
+}
