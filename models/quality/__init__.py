@@ -1,1 +1,5 @@
-"""Quality measures without a reference: one file a measure, each defines ``MEASURE`` (``models.quality_measure``)."""
+"""What pictures are judged by: one file each.
+
+A quality measure needs no reference and goes into every manifest row: ``MEASURE`` (``models.quality_measure``). A
+metric judges a method on a test set: ``METRIC`` (``models.quality_metric``).
+"""

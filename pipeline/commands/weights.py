@@ -16,6 +16,7 @@ from models.checkpoint_file import CheckpointUnreadable, recognise
 from models.detector import all_detectors
 from models.identity import all_identities
 from models.method import all_methods
+from models.quality_metric import all_metrics
 from pipeline.exits import OK, OPERATOR, Exit
 from stages.needed import needed
 
@@ -26,17 +27,21 @@ PARSER_USE = 'paste.mask = "parser"'
 
 
 def published() -> dict[str, Checkpoint]:
-    """Every weights file that a method, a detector, the guard or the face parser declares, by its name."""
+    """Every weights file that a method, a detector, the guard, a metric or the face parser declares, by its name."""
     from models.parser import PARSER  # imports torch
 
-    specs = [*all_methods().values(), *all_detectors().values(), *all_identities().values()]
-    return {file.name: file for spec in specs for file in spec.checkpoints} | {PARSER.name: PARSER}
+    return {file.name: file for _, files in declared() for file in files} | {PARSER.name: PARSER}
+
+
+def declared() -> list[tuple[str, tuple[Checkpoint, ...]]]:
+    """What declares weights files, and which."""
+    specs = [*all_methods().values(), *all_detectors().values(), *all_identities().values(), *all_metrics().values()]
+    return [(spec.name, spec.checkpoints) for spec in specs]
 
 
 def used_by(name: str) -> str:
     """What needs a file."""
-    specs = [*all_methods().values(), *all_detectors().values(), *all_identities().values()]
-    users = [spec.name for spec in specs if any(file.name == name for file in spec.checkpoints)]
+    users = [user for user, files in declared() if any(file.name == name for file in files)]
     return ", ".join(users) or PARSER_USE
 
 
