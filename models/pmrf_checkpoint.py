@@ -40,6 +40,10 @@ class FlowNetworks(nn.Module):
         self.model = flow
         self.mmse_model = regressor
 
+    def forward(self, images: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        """The flow's velocity; see ``HDiT``."""
+        return self.model(images, times)
+
 
 @dataclass(frozen=True, slots=True)
 class Published:

@@ -31,6 +31,7 @@ COMMANDS = {
     "pipeline.commands.weights:app": "List, fetch, add and verify the published weights files.",
     "pipeline.commands.train:train": "Train the network of a method.",
     "pipeline.commands.evaluate:evaluate": "Judge methods on test sets by published metrics: one table.",
+    "pipeline.commands.experiment:experiment": "Degrade, restore and judge: PMRF's controlled experiments.",
     "pipeline.commands.demo:demo": "Make a small archive with known truth, restore it and write its report.",
 }
 

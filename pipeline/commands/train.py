@@ -38,7 +38,7 @@ def train(method: str, out: str, *, data: str, recipe: Path, options: TrainOptio
     Parameters
     ----------
     method
-        a method that can be trained: daguerre-s
+        a method that can be trained: daguerre-s, pmrf
     out
         folder or bucket for checkpoints, figures, pictures, curves and the weights
     data

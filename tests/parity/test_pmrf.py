@@ -10,6 +10,7 @@ import torch
 from kit import Array, Case
 from torch import nn
 
+from models.controlled import SCHEMES, Restoration, Scheme
 from models.degradations.controlled import colorization, denoising, inpainting, super_resolution
 from models.degradations.difface import Draws, degrade
 from models.landmark_maps import points
@@ -136,7 +137,19 @@ def pipeline(case: Case) -> dict[str, Array]:
     states = list(euler_states(velocity, found["source"], int(case.inputs["steps"])))
     found |= {f"x{index}": state for index, state in enumerate(states, 1)}
     found["xhat"] = states[-1].clamp(0, 1)
+    if "tiny" in case.name:  # at full size it would only take twice as long
+        regressor = loaded(case, parts[0]) if len(parts) == 2 else None
+        assert isinstance(network, HDiT)
+        assert regressor is None or isinstance(regressor, SwinIR)
+        ours = Restoration(scheme_of(case.name), network, regressor, float(case.inputs["sigma"]))
+        torch.testing.assert_close(ours.restore(y, noise, len(states)).restored, found["xhat"])
     return {name: value.numpy() for name, value in found.items()}
+
+
+def scheme_of(name: str) -> Scheme:
+    """The scheme of the controlled experiments that a chain's name stands for."""
+    kinds = {"cond_mmse": "conditioned-on-mean", "cond_y": "conditioned-on-input", "naive": "flow-from-input"}
+    return SCHEMES[next((scheme for kind, scheme in kinds.items() if kind in name), "pmrf")]
 
 
 def objective(case: Case) -> dict[str, Array]:
