@@ -1,4 +1,4 @@
-"""The two networks whose features FID, KID and precision compare, as torch-fidelity computes them.
+"""The two networks whose features FID, KID and precision compare, with torch-fidelity's preparation of pictures.
 
 Both take pictures of any size and reduce them by TensorFlow's old bilinear resize. Importing this module imports
 neither torch nor torch-fidelity.
@@ -6,9 +6,7 @@ neither torch nor torch-fidelity.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +16,7 @@ from models.quality.lpips import VGG
 from models.quality_metric import Extract, Features, FeatureSpec, Pixels, Weights
 
 if TYPE_CHECKING:
-    from torch import nn
+    import torch
 
 INCEPTION_WEIGHTS = Checkpoint(
     name="weights-inception-2015-12-05-6726825d.pth",
@@ -27,43 +25,46 @@ INCEPTION_WEIGHTS = Checkpoint(
     commercial=None,
     tensors={"Conv2d_1a_3x3.conv.weight": (32, 3, 3, 3), "fc.weight": (1008, 2048)},
 )
+VGG_SIDE = 224  # pixels
+MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, RGB in [0, 1]
+LAST = 5  # layers of VGG16's classifier up to the second ReLU, fc2_relu
 
 
 def _inception(weights: Weights, device: Device) -> Extract:
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    path = weights[INCEPTION_WEIGHTS.name]
-    with tempfile.TemporaryDirectory() as folder:
-        return _extract(FeatureExtractorInceptionV3("inception", ["2048"], _safe(path, folder)), device)
+    # torch.load reads nothing but tensors unless it is told to, and torch-fidelity does not tell it to
+    network = FeatureExtractorInceptionV3("inception", ["2048"], str(weights[INCEPTION_WEIGHTS.name])).to(device)
+    return _extract(lambda levels: network(levels)[0], device)
 
 
 def _vgg(weights: Weights, device: Device) -> Extract:
-    from torch_fidelity.feature_extractor_vgg16 import FeatureExtractorVGG16
-
-    with tempfile.TemporaryDirectory() as folder:
-        return _extract(FeatureExtractorVGG16("vgg16", ["fc2_relu"], _safe(weights[VGG.name], folder)), device)
-
-
-def _safe(path: Path, folder: str) -> str:
-    """A copy of a weights file with nothing but its tensors: torch-fidelity would run code that a file holds."""
     import torch
+    from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
+    from torchvision.models import vgg16
 
-    from models.load import read_tensors
+    from models.load import load
 
-    copy = Path(folder) / path.name
-    torch.save(read_tensors(path), copy)
-    return str(copy)
-
-
-def _extract(network: nn.Module, device: Device) -> Extract:
-    import torch
-
+    network = load(vgg16(), weights[VGG.name])
+    network.classifier = network.classifier[:LAST]
     network = network.to(device)
+    mean, spread = (torch.tensor(part, device=device).view(1, 3, 1, 1) * 255 for part in (MEAN, SPREAD))
+
+    def features(levels: torch.Tensor) -> torch.Tensor:
+        side = VGG_SIDE, VGG_SIDE
+        small = interpolate_bilinear_2d_like_tensorflow1x(levels.float(), size=side, align_corners=False)
+        return network((small - mean) / spread)
+
+    return _extract(features, device)
+
+
+def _extract(features: Callable[[torch.Tensor], torch.Tensor], device: Device) -> Extract:
+    import torch
 
     def extract(pictures: Sequence[Pixels]) -> Features:
         levels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).to(device)
         with torch.inference_mode():
-            return network(levels)[0].cpu().numpy()
+            return features(levels).float().cpu().numpy()
 
     return extract
 

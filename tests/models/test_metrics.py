@@ -10,8 +10,10 @@ import torch
 from numpy.typing import NDArray
 from skimage import data
 from torch import nn
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torchvision.models import alexnet
 
+from models.feature_networks import INCEPTION, INCEPTION_WEIGHTS
 from models.landmark_maps import points
 from models.nets.lpips import LPIPS, WIDTHS, load_lpips
 from models.nets.resnet_face import degrees_between
@@ -164,6 +166,35 @@ def test_kid_of_two_points_a_side_is_the_kernel_by_hand() -> None:
 
     across = sum(kernel(x, y) for x in (1, 2) for y in (0, 3)) / 4
     assert kid(one, other) == pytest.approx(kernel(1, 2) + kernel(0, 3) - 2 * across)
+
+
+def test_kid_draws_its_subsets_as_torch_fidelity_does() -> None:
+    from torch_fidelity.metric_kid import kid_features_to_metric
+
+    one, other = (np.random.default_rng(seed).normal(seed, 1, (40, 5)).astype(np.float32) for seed in (0, 1))
+    pair = [torch.from_numpy(side) for side in (other, one)]
+    expected = kid_features_to_metric(pair[0], pair[1], kid_subset_size=40, verbose=False)
+    assert kid(one, other) == pytest.approx(expected["kernel_inception_distance_mean"], rel=1e-5)
+    wide = np.random.default_rng(2).normal(0, 1, (60, 5)).astype(np.float32)
+    expected = kid_features_to_metric(torch.from_numpy(wide), pair[1], kid_subset_size=40, verbose=False)
+    assert kid(one, wide) == pytest.approx(expected["kernel_inception_distance_mean"], rel=1e-5)
+
+
+def test_inception_gives_each_picture_its_2048_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With drawn weights: the network, the resize, and that the file is what decides."""
+    with monkeypatch.context() as patch:
+        patch.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None)
+        torch.save({}, tmp_path / "none.pth")
+        torch.manual_seed(1839)
+        network = FeatureExtractorInceptionV3("drawn", ["2048"], str(tmp_path / "none.pth"))
+    torch.save(network.state_dict(), tmp_path / INCEPTION_WEIGHTS.name)
+    extract = INCEPTION.build({INCEPTION_WEIGHTS.name: tmp_path / INCEPTION_WEIGHTS.name}, "cpu")
+    noise = np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), np.uint8)
+    found = extract(list(noise[:2]))
+    levels = torch.from_numpy(noise[:2]).permute(0, 3, 1, 2)
+    assert found.shape == (2, 2048)
+    np.testing.assert_allclose(found, network(levels)[0].numpy(), rtol=1e-5)
+    assert np.abs(found[0] - found[1]).max() > 1e-6
 
 
 def test_precision_counts_who_lies_within_a_third_neighbours_reach() -> None:
