@@ -167,6 +167,7 @@ class Write(Section):
 
     unchanged: Literal["skip", "copy"] = "skip"
     keep: list[str] = []
+    samples: Annotated[int, Field(ge=1, le=100)] = 1
 
 
 class Run(Section):

@@ -31,7 +31,8 @@ class Faces:
     random draw for a face comes from its own seed, so that it comes out the same in any batch. ``landmarks`` (B, 5, 2)
     float32 in pixels of the crop, (0, 0) the centre of its first pixel, not a number where the detector gave none.
     ``measures`` are the quality measures of each face before, ``settings`` the parameters that a rule has set for it,
-    ``keep`` the names of the middle results that are wanted.
+    ``keep`` the names of the middle results that are wanted. ``samples`` is how many results of each face are compared,
+    for a method that draws; the first is the one that is returned.
     """
 
     crops: torch.Tensor
@@ -40,6 +41,7 @@ class Faces:
     measures: Sequence[Mapping[str, float]]
     settings: Sequence[Mapping[str, Any]]
     keep: frozenset[str] = frozenset()
+    samples: int = 1
 
     @classmethod
     def plain(cls, crops: torch.Tensor, seeds: Sequence[int], keep: frozenset[str] = frozenset()) -> Faces:
@@ -116,7 +118,8 @@ class MethodSpec:
     ``build(weights, parameters, device, dtype)`` gets the path of each checkpoint by the checkpoint's name; of those
     with one ``role``, the one that was chosen. Where the checkpoints depend on the parameters, ``needs`` says which.
     ``keeps`` names the middle results that it can give out, ``per_face`` the parameters that a rule may set for single
-    faces. ``version`` is raised by hand whenever the pixels that the method computes change.
+    faces. ``samples`` says that it draws, and can tell how far several results of a face lie apart. ``version`` is
+    raised by hand whenever the pixels that the method computes change.
     """
 
     name: str
@@ -134,6 +137,7 @@ class MethodSpec:
     per_face: frozenset[str] = frozenset()
     needs: Needs | None = None
     extra: Extra | None = None
+    samples: bool = False
 
     def checkpoints_for(self, parameters: Parameters) -> tuple[Checkpoint, ...]:
         """The files that the method needs with these parameters, alternatives included."""

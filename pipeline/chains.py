@@ -76,7 +76,8 @@ def restore(job: Job, name: str) -> list[Stage]:
     settings = {rule.name: rule.parameters for rule in job.recipe.rules if rule.parameters}
     keep = job.keep & set(recipe.spec.keeps)
     parser = build_parser(job, how.device)
-    return [Restore(name, restorer, how.batch_size, how.device, parser, settings, keep)]
+    samples = job.config.write.samples if recipe.spec.samples else 1
+    return [Restore(name, restorer, how.batch_size, how.device, parser, settings, keep, samples)]
 
 
 def finish(job: Job) -> list[Stage]:

@@ -268,6 +268,7 @@ def check_rules(config: Config) -> None:
         raise ConfigError("aligned faces cannot be enlarged", "leave out scale, or aligned")
     check_parameters(config)
     check_keep(config)
+    check_samples(config)
     unknown = sorted(set(measures_used(config)) - set(all_measures()))
     if unknown:
         raise ConfigError(f"there is no quality measure {unknown[0]}", f"known: {', '.join(all_measures())}")
@@ -295,6 +296,15 @@ def check_keep(config: Config) -> None:
     known = {CROPS} | {kept for name in reachable(config) for kept in method_spec(name, named(config, name)).keeps}
     if unknown := sorted(set(config.write.keep) - known):
         raise ConfigError(f"write.keep: there is no {unknown[0]} to keep", f"known here: {', '.join(sorted(known))}")
+
+
+def check_samples(config: Config) -> None:
+    """Refuse several samples where no method draws any."""
+    if config.write.samples > 1 and not any(
+        method_spec(name, named(config, name)).samples for name in reachable(config)
+    ):
+        drawing = ", ".join(name for name, spec in all_methods().items() if spec.samples)
+        raise ConfigError("write.samples: no method of the job draws samples", f"these do: {drawing}")
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

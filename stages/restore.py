@@ -22,8 +22,8 @@ class Restore:
     """Runs ``restorer`` on every crop that was cut for the method called ``method``.
 
     With a ``parser`` each restored face gets its mask. ``settings`` are the parameters of rules by the rule's name,
-    ``keep`` the middle results that are wanted. A face whose result is not finite fails and is never pasted; an
-    exception of the network is our bug and raises.
+    ``keep`` the middle results that are wanted, ``samples`` how many results of a face are compared. A face whose
+    result is not finite fails and is never pasted; an exception of the network is our bug and raises.
     """
 
     name = "restore"
@@ -37,6 +37,7 @@ class Restore:
         parser: Parser | None = None,
         settings: Mapping[str, Mapping[str, Any]] = NONE,
         keep: frozenset[str] = frozenset(),
+        samples: int = 1,
     ) -> None:
         self.method = method
         self.restorer = restorer
@@ -45,6 +46,7 @@ class Restore:
         self.parser = parser
         self.settings = settings
         self.keep = keep
+        self.samples = samples
 
     def __call__(self, photos: list[Photo]) -> list[Photo]:
         waiting = [face for photo in photos for face in self.mine(photo)]
@@ -98,6 +100,7 @@ class Restore:
             measures=[face.before for face in faces],
             settings=[self.settings.get(face.rule or "", NONE) for face in faces],
             keep=self.keep,
+            samples=self.samples,
         )
 
     def masked(self, faces: Sequence[Face], levels: torch.Tensor, parser: Parser) -> list[Face]:

@@ -41,6 +41,7 @@ LIGHTNING = Checkpoint(
     },
 )
 KEEPS = ("posterior-mean", "departure")
+NEXT = 0x1E3779B97F4A7C15  # from a face's seed to that of its next sample; odd, so that no seed comes twice
 FORMS = (HUB, LIGHTNING)  # of the same model; one is enough
 ARGUMENTS: Mapping[str, object] = {
     "stage": "flow",
@@ -72,7 +73,9 @@ class Pmrf:
     """The two networks and the way from one to the other.
 
     What the flow adds to the posterior mean is invention: each face's figure ``departure`` says how much, the root
-    mean square of its difference to the mean in levels of 255.
+    mean square of its difference to the mean in levels of 255. With several samples, ``sample_spread`` says how far
+    results from different noise lie apart: the flow's own spread, which is small where the flow is deterministic but
+    for its start, and not that of the faces that the photo leaves possible.
     """
 
     def __init__(self, networks: FlowNetworks, parameters: PmrfParameters, device: Device, dtype: Dtype) -> None:
@@ -89,10 +92,14 @@ class Pmrf:
 
     def _restored(self, faces: Faces) -> Restored:
         mean = self.posterior_mean(faces.crops)
-        restored = self.sample(mean, noise_of(faces.crops, faces.seeds))
+        results = [self.sample(mean, noise_of(faces.crops, seeds)) for seeds in several(faces.seeds, faces.samples)]
+        restored = results[0]
         departure = (restored - mean).abs()
         kept = {"posterior-mean": mean, "departure": departure}
         figures = [{"departure": value} for value in rms(departure).tolist()]
+        if len(results) > 1:
+            spreads = spread(torch.stack(results)).tolist()
+            figures = [told | {"sample_spread": value} for told, value in zip(figures, spreads, strict=True)]
         return Restored(restored, figures, {name: kept[name] for name in KEEPS if name in faces.keep})
 
     def posterior_mean(self, crops: torch.Tensor) -> torch.Tensor:
@@ -113,6 +120,18 @@ class Pmrf:
 def rms(departure: torch.Tensor) -> torch.Tensor:
     """The root mean square of each face's ``departure`` (B, 3, S, S), in levels of 255: (B,)."""
     return departure.square().flatten(1).mean(1).sqrt() * 255
+
+
+def spread(results: torch.Tensor) -> torch.Tensor:
+    """The standard deviation over ``results`` (N, B, 3, S, S), N at least 2, in levels of 255, as root mean square over
+    each face: (B,).
+    """
+    return results.var(0).flatten(1).mean(1).sqrt() * 255
+
+
+def several(seeds: Sequence[int], samples: int) -> list[list[int]]:
+    """The seeds of each sample, the faces' own first; the others follow from a face's own alone."""
+    return [[(seed + index * NEXT) % 2**63 for seed in seeds] for index in range(samples)]
 
 
 def noise_of(crops: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
@@ -142,4 +161,5 @@ METHOD = MethodSpec(
     checkpoints=FORMS,
     build=_build,
     keeps=KEEPS,
+    samples=True,
 )

@@ -61,6 +61,9 @@ class JobOptions:
     keep: Annotated[
         list[str], Parameter(group=SINK, negative=(), help="store crops, or what a method has to show, with commas")
     ] = field(default_factory=list[str])
+    samples: Annotated[
+        int | None, Parameter(group=SINK, help="results of each face that are compared, where a method draws")
+    ] = None
     new_recipe: Annotated[bool, Parameter(group=SINK, negative=(), help="work into recipes/HASH/ of the sink")] = False
     take_over: Annotated[bool, Parameter(group=SINK, negative=(), help="take the sink from a run that is dead")] = False
     max_failed: Annotated[str | None, Parameter(help='stop when more failed: "5%" or a number')] = None
@@ -90,6 +93,7 @@ class JobOptions:
             "read.root": self.root,
             "write.unchanged": self.unchanged,
             "write.keep": [name for given in self.keep for name in given.split(",")] or None,
+            "write.samples": self.samples,
             "run.max_failed": self.max_failed,
         }
         return {key: value for key, value in given.items() if value is not None}

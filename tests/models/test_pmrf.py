@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from safetensors.torch import save_file
 from models.checkpoint_file import CheckpointUnreadable, recognise, tensor_shapes
 from models.load import CheckpointMismatch, Tensors
 from models.method import Faces
-from models.methods.pmrf import ARGUMENTS, FORMS, HUB, LIGHTNING, METHOD, Pmrf, PmrfParameters, noise_of
+from models.methods.pmrf import ARGUMENTS, FORMS, HUB, LIGHTNING, METHOD, Pmrf, PmrfParameters, noise_of, several
 from models.nets.hdit import IMAGENET_256_SP4, HDiT
 from models.nets.swinir import L as LARGE
 from models.nets.swinir import SwinIR
@@ -120,6 +121,34 @@ def test_the_posterior_mean_is_clipped_and_the_start_of_every_sample() -> None:
     assert mean.max() <= 1
     sampled = pmrf.sample(mean, noise_of(crops, [5]))
     assert torch.equal(sampled, pmrf.restore(Faces.plain(crops, [5])).faces)
+
+
+def test_samples_tell_their_spread_and_leave_the_result() -> None:
+    crops, pmrf = faces(2), method()
+    alone, told = (pmrf.restore(replace(Faces.plain(crops, [5, 6]), samples=count)) for count in (1, 3))
+    assert torch.equal(told.faces, alone.faces)
+    assert all("sample_spread" not in figures for figures in alone.figures)
+    mean = pmrf.posterior_mean(crops)
+    results = [pmrf.sample(mean, noise_of(crops, seeds)) for seeds in several([5, 6], 3)]
+    middle = torch.stack(results).mean(0)
+    squares = torch.stack([(result - middle).square() for result in results]).sum(0) / 2
+    expected = (255 * squares.mean((1, 2, 3)).sqrt()).tolist()
+    assert [figures["sample_spread"] for figures in told.figures] == pytest.approx(expected, rel=1e-5)
+    assert min(expected) > 0
+
+
+def test_the_spread_of_a_face_does_not_depend_on_its_batch() -> None:
+    crops, pmrf = faces(2), method()
+    together = pmrf.restore(replace(Faces.plain(crops, [5, 6]), samples=2)).figures
+    apart = pmrf.restore(replace(Faces.plain(crops[1:], [6]), samples=2)).figures
+    assert together[1] == apart[0]
+
+
+def test_the_samples_of_a_face_have_seeds_of_their_own() -> None:
+    found = several([2**63 - 1, 0], 50)
+    assert found[0] == [2**63 - 1, 0]
+    assert len({seed for seeds in found for seed in seeds}) == 100
+    assert all(0 <= seed < 2**63 for seeds in found for seed in seeds)
 
 
 def test_the_departure_from_the_posterior_mean_is_told_and_shown_on_request() -> None:

@@ -104,6 +104,7 @@ def test_an_aligned_job_needs_no_detector() -> None:
         ({"methods": {"classic": {"method": "classic", "parameters": {"sise": 3}}}}, "methods.classic.parameters.sise"),
         ({"leave": {"good": {"beauty": {"above": 1}}}}, "there is no quality measure beauty"),
         ({"write": {"keep": ["departure"]}}, "there is no departure to keep"),
+        ({"write": {"samples": 3}}, "no method of the job draws samples"),
         ({"rules": [{"name": "r", "use": "classic", "parameters": {"size": 64}}]}, "rules.r.parameters.size"),
         ({"rules": [{"name": "r", "use": "leave", "parameters": {"size": 64}}]}, "rules.r: parameters need a method"),
     ],
@@ -111,6 +112,11 @@ def test_an_aligned_job_needs_no_detector() -> None:
 def test_what_does_not_exist_is_refused_by_name(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         recipe(**settings)
+
+
+def test_samples_are_taken_where_a_method_draws_and_are_no_part_of_the_recipe() -> None:
+    one, three = (recipe(method="pmrf", write={"samples": samples}) for samples in (1, 3))
+    assert one.hash == three.hash
 
 
 def test_differences_name_the_keys() -> None:

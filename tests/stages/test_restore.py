@@ -143,6 +143,13 @@ def test_a_method_is_told_landmarks_in_the_crop_the_measures_and_the_settings_of
     assert network.seen[0].measures[0] == {"noise": 3.0}
 
 
+def test_a_method_is_told_how_many_samples_are_wanted() -> None:
+    network = Talking()
+    Restore("m", network, 8, samples=4)([photo(1)])
+    Restore("m", network, 8)([photo(1)])
+    assert [faces.samples for faces in network.seen] == [4, 1]
+
+
 def test_figures_and_middle_results_stay_with_their_faces() -> None:
     done = Restore("m", Talking(), 2, keep=frozenset({"half"}))([photo(1, 2, 3)])[0]
     for face in done.faces:
