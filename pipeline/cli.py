@@ -26,6 +26,7 @@ COMMANDS = {
     "pipeline.commands.look:status": "Say what a sink holds: photos and faces by status, failures, runs.",
     "pipeline.commands.look:report": "Write report.html and report.csv for a sink.",
     "pipeline.commands.look:methods": "List the methods: papers, code, licences, weights.",
+    "pipeline.commands.export:export": "Take training data out of a sink: pairs, aligned or degraded faces.",
     "pipeline.commands.verify:verify": "Check that a sink holds what its manifest says, and nothing else.",
     "pipeline.commands.verify:gc": "List, or remove, what crashed runs left in a sink.",
     "pipeline.commands.weights:app": "List, fetch, add and verify the published weights files.",
