@@ -170,11 +170,19 @@ class Write(Section):
     samples: Annotated[int, Field(ge=1, le=100)] = 1
 
 
+class Growth(Section):
+    """``run.grows_to``: CPUs and GPUs that an autoscaling cluster may have at most; 0: as many as there are now."""
+
+    cpus: Annotated[float, Field(ge=0)] = 0
+    gpus: Annotated[float, Field(ge=0)] = 0
+
+
 class Run(Section):
     """``[run]``: how the work is done. Nothing in here can change a pixel."""
 
     ray: str | None = None
     cpus: Positive | None = None
+    grows_to: Growth = Growth()
     batch: Positive = 8
     object_store_mb: Positive = 500
     prepare: Pool = Pool()

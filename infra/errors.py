@@ -4,8 +4,10 @@
     └── OperatorError          one clear line, a hint and exit code 2; never a traceback
         ├── ConfigError        a config file, option or rule that cannot be used
         ├── StorageError       a source or sink that cannot be reached or must not be used so
+        │   └── SinkHeld       a sink that another run works into (exit code 75)
         ├── WeightsError       a weights file that is missing, unknown or not what it should be
         ├── ResourceError      pools that do not fit the cluster, stages that do not fit their memory
+        │   └── NoCluster      a cluster that cannot be reached (exit code 75)
         └── RecipeError        a sink whose rows were made by another recipe
 
 A photo's fault is not in this tree: it is a value (``stages.photo.Fault``) that ends in the manifest.
@@ -19,7 +21,12 @@ class DaguerreError(Exception):
 
 
 class OperatorError(DaguerreError):
-    """Something that the operator can put right: says what, which and, as ``hint``, what to do."""
+    """Something that the operator can put right: says what, which and, as ``hint``, what to do.
+
+    With ``later`` time may put it right, too: the same command may be given again as it is.
+    """
+
+    later = False
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -38,12 +45,24 @@ class StorageError(OperatorError):
     """A source or sink that cannot be reached, or must not be used as asked."""
 
 
+class SinkHeld(StorageError):  # noqa: N818 - the sink's state, no fault of anybody's
+    """A sink that another run works into."""
+
+    later = True
+
+
 class WeightsError(OperatorError):
     """A weights file that is missing, unknown, or not what its registry entry promises."""
 
 
 class ResourceError(OperatorError):
     """Pools that ask for more than the cluster has, or workers for more memory than they may have."""
+
+
+class NoCluster(ResourceError):  # noqa: N818
+    """A Ray cluster that cannot be reached."""
+
+    later = True
 
 
 class RecipeError(OperatorError):

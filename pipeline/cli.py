@@ -15,7 +15,7 @@ from cyclopts import App, CycloptsError, Parameter
 from infra.errors import OperatorError
 from infra.logs import setup
 from infra.storage import StorageFault
-from pipeline.exits import BUG, INTERRUPTED, OPERATOR
+from pipeline.exits import BUG, INTERRUPTED, OPERATOR, TRY_LATER
 from pipeline.isolation.faults import OurFault
 
 log = logging.getLogger(__name__)
@@ -77,9 +77,11 @@ def run(arguments: list[str]) -> int:
     try:
         return int(app.meta(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0)
     except OperatorError as error:
-        return complain(error.message, error.hint)
+        complain(error.message, error.hint)
+        return TRY_LATER if error.later else OPERATOR
     except StorageFault as fault:
-        return complain(fault.message, "check the store, then give the same command again: it goes on from here")
+        complain(fault.message, "check the store, then give the same command again: it goes on from here")
+        return TRY_LATER if fault.kind == "storage" else OPERATOR
     except CycloptsError as error:
         return complain(
             " ".join(str(error).split()).rstrip("."), "daguerre --help lists the commands and their options"

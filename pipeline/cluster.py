@@ -12,7 +12,7 @@ import ray
 from ray.data import DataContext
 
 from infra.config import Run
-from infra.errors import ResourceError
+from infra.errors import NoCluster
 
 BLOCK_BYTES = 32 * 2**20
 INIT_DEATHS = 10  # a constructor of ours builds nothing: who dies in it was taken away with its node
@@ -59,9 +59,7 @@ def start(run: Run, empty: str) -> None:
             log_to_driver=False,
         )
     except ConnectionError as error:
-        raise ResourceError(
-            f"cannot reach the Ray cluster at {address}: {error}", "check run.ray or RAY_ADDRESS"
-        ) from None
+        raise NoCluster(f"cannot reach the Ray cluster at {address}: {error}", "check run.ray or RAY_ADDRESS") from None
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, on_sigterm)  # Ray takes SIGTERM for itself, and leaves at once
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 
-from infra.errors import StorageError
+from infra.errors import SinkHeld
 from infra.storage import Storage, StorageFault, StorageOptions, first_request
 from pipeline.ledger import listed
 from pipeline.subset import ALL, Share
@@ -32,7 +32,7 @@ SETTLE_SECONDS = 0.05, 0.15
 RENEWALS = 4  # within the time that a lease holds
 
 
-class LeaseLost(StorageError):  # noqa: N818 - the run's fate, not a fault of the store
+class LeaseLost(SinkHeld):
     """Another run has taken over: this one stops publishing, and the same command goes on later."""
 
 
@@ -137,7 +137,7 @@ class Holder:
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
 
     def take(self, forced: bool = False) -> "Holder":
-        """Write the lease, unless another run's holds: that is a ``StorageError``. ``forced`` takes it from anybody."""
+        """Write the lease, unless another run's holds: that is ``SinkHeld``. ``forced`` takes it from anybody."""
         with first_request(self.folder):
             others = list(listed(self.storage, self.folder))
         for entry in others:
@@ -154,7 +154,7 @@ class Holder:
     def _refuse(self, other: Lease | None, forced: bool) -> None:
         if other and not other.over and not forced:
             hint = "wait for its end, or give --take-over if it is dead; --share I/N lets N runs work side by side"
-            raise StorageError(f"another run works into {self.folder.rpartition('/')[0]}: {other}", hint)
+            raise SinkHeld(f"another run works into {self.folder.rpartition('/')[0]}: {other}", hint)
 
     def _write(self) -> None:
         self.storage.write(self.storage.uri, self.lease.content())

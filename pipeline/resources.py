@@ -30,13 +30,13 @@ def needs(job: Job) -> list[Need]:
 
 
 def check_fits(job: Job, cluster: Mapping[str, float]) -> None:
-    """Raise ``ResourceError`` if the smallest pools together exceed the cluster."""
-    asked = needs(job)
-    for kind, unit, total in (
-        ("CPU", "cpus", sum(need.count * need.cpus for need in asked)),
-        ("GPU", "gpus", sum(need.count * need.gpus for need in asked)),
+    """Raise ``ResourceError`` if the smallest pools together exceed the cluster, and what it may grow to."""
+    asked, growth = needs(job), job.config.run.grows_to
+    for kind, unit, total, most in (
+        ("CPU", "cpus", sum(need.count * need.cpus for need in asked), growth.cpus),
+        ("GPU", "gpus", sum(need.count * need.gpus for need in asked), growth.gpus),
     ):
-        there = cluster.get(kind, 0.0)
+        there = max(cluster.get(kind, 0.0), most)
         if total > there + 1e-9:
             parts = ", ".join(
                 f"{need.step} {need.count * getattr(need, unit):g}" for need in asked if getattr(need, unit)
