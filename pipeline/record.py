@@ -16,6 +16,7 @@ from infra.logs import SECRET_VARIABLES, Redactor
 from pipeline.drain import Drain
 from pipeline.isolation.faults import OurFault, text
 from pipeline.job import Job, code_version
+from pipeline.metrics import Series
 from pipeline.subset import ALL, Share
 from pipeline.tally import Tally
 from pipeline.work import Work
@@ -24,7 +25,7 @@ from pipeline.work import Work
 @dataclass(slots=True)
 class Outcome:
     """What a run came to. ``state`` is "finished", "stopped" (by the failure limit), "interrupted" or "broken" (by
-    ``error``, which is nobody's but ours or the operator's).
+    ``error``, which is nobody's but ours or the operator's). ``shown`` is what of the tally stands in the metrics.
     """
 
     job: Job
@@ -36,6 +37,7 @@ class Outcome:
     machine: dict[str, Any] = field(default_factory=dict[str, Any])
     drain: Drain = field(default_factory=Drain)
     error: Exception | None = None
+    shown: Series = field(default_factory=Series)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -87,10 +89,12 @@ def record(outcome: Outcome, started: datetime) -> dict[str, Any]:
         "vanished": work.missing,
         "faces": dict(tally.faces),
         "failures": dict(tally.failures),
+        "worked": dict(tally.photos + tally.passed),
         "source_bytes": tally.source_bytes,
         "seconds": outcome.seconds,
         "stage_seconds": dict(tally.seconds),
         "events": {name: int(count) for name, count in tally.events.items()},
+        "batches": {name: int(count) for name, count in tally.batches.items()},
         "photos_per_second": tally.total * rate,
         "faces_per_second": tally.faces.total() * rate,
         "machine": outcome.machine,

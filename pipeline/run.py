@@ -24,6 +24,7 @@ from pipeline.isolation.faults import cause
 from pipeline.job import Job
 from pipeline.lease import Guarded, Holder, lease_uri
 from pipeline.ledger import Ledger
+from pipeline.metrics import Metrics
 from pipeline.progress import Progress
 from pipeline.publisher import Publisher
 from pipeline.record import Outcome, machine, write_record
@@ -130,11 +131,15 @@ def on_ray(outcome: Outcome) -> Generator[pa.Table]:
         before = outcome.tally.total
         with open_gate() as gate, outcome.drain.until(lambda: gate.close() == outcome.tally.total - before):
             photos = flow(job, outcome.work.todo, gate)
+            metrics = Metrics(outcome)
             try:
                 for table in photos.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
                     yield cast("pa.Table", table)
+                    metrics.show()
             except Exception as error:
                 raise gate.reported() or cause(error) from None
+            finally:
+                metrics.show()
 
 
 def skip(publisher: Publisher, outcome: Outcome) -> None:

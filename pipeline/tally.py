@@ -12,12 +12,14 @@ from pipeline.index import Known
 from stages.photo import Status
 
 SEEN_BEFORE_STOPPING = 200
+BATCHES = frozenset({"batches", "batch_faces"})  # what ``stages.restore`` counts of its batches
 NEEDED = ["uri", "status", "error", "faces", "seconds", "events", "renewed"]
 
 
 @dataclass(slots=True)
 class Tally:
-    """Photos and faces by status, failures by class, seconds by stage, events, bytes read from the source.
+    """Photos and faces by status, failures by class, seconds by stage, events, batches of methods, bytes read from the
+    source.
 
     ``passed`` counts files that were never read because they are no photos: they are in no rate and no limit.
     """
@@ -27,6 +29,7 @@ class Tally:
     failures: Counter[str] = field(default_factory=Counter[str])
     seconds: Counter[str] = field(default_factory=Counter[str])
     events: Counter[str] = field(default_factory=Counter[str])
+    batches: Counter[str] = field(default_factory=Counter[str])
     renewed: Counter[str] = field(default_factory=Counter[str])
     passed: Counter[str] = field(default_factory=Counter[str])
     source_bytes: int = 0
@@ -43,7 +46,8 @@ class Tally:
         rows: list[dict[str, Any]] = table.select(NEEDED).to_pylist()
         for row in rows:
             self.seconds.update(dict(row["seconds"]))
-            self.events.update(dict(row["events"]))
+            for name, count in row["events"]:
+                (self.batches if name in BATCHES else self.events)[name] += count
             if row["renewed"]:
                 self.renewed[published[row["uri"]].status] += 1
                 continue

@@ -16,13 +16,13 @@ class MicroBatches:
     """Goes through items ``size`` at a time, fewer once so many did not fit: the ceiling stays down.
 
     ``release`` gives back what an allocator holds; it is called after each time that memory ran out. ``events`` counts
-    those times.
+    those times, ``batches`` the ones that were worked on.
     """
 
     def __init__(self, size: int, release: Callable[[], None]) -> None:
         self.ceiling = size
         self.release = release
-        self.events = 0
+        self.events = self.batches = 0
 
     def run(
         self,
@@ -48,10 +48,13 @@ class MicroBatches:
     ) -> Sequence[Result] | None:
         """What ``work`` makes of ``part``; None if memory ran out."""
         try:
-            return work(part)
+            made = work(part)
         except Exception as error:
             if not out_of_memory(error):
                 raise
+        else:
+            self.batches += 1
+            return made
         self.events += 1  # out of the handler: the traceback held what must be given back
         self.release()
         return None

@@ -176,9 +176,10 @@ class Photo:
     """One photo from listing to manifest. ``status`` is None while there is still something to do.
 
     ``data`` is the file, 1-D uint8. ``events`` counts what happened on its way and is no fact of it ("out_of_memory",
-    "worker_deaths"): it goes into the run record, not into the manifest. ``picture`` is the opened file, ``enlarged``
-    its page at the size of a larger result, and ``edits`` what the faces change in ``raster``; all three live inside
-    one chain of stages and never travel between processes. ``width`` to ``profile`` are those of the first page.
+    "worker_deaths", "batches", "batch_faces"): it goes into the run record, not into the manifest. ``picture`` is the
+    opened file, ``enlarged`` its page at the size of a larger result, and ``edits`` what the faces change in
+    ``raster``; all three live inside one chain of stages and never travel between processes. ``width`` to ``profile``
+    are those of the first page.
     """
 
     source: Source

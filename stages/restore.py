@@ -50,13 +50,15 @@ class Restore:
 
     def __call__(self, photos: list[Photo]) -> list[Photo]:
         waiting = [face for photo in photos for face in self.mine(photo)]
-        started, before = time.perf_counter(), self.batches.events
+        started, before, batches = time.perf_counter(), self.batches.events, self.batches.batches
         done = self.batches.run(waiting, self.restore, too_large)
         share = (time.perf_counter() - started) / max(1, len(waiting))
         results = iter(done)
         ended = [self.with_results(photo, [next(results) for _ in self.mine(photo)], share) for photo in photos]
         if ended:
             ended[0] = counted(ended[0], "out_of_memory", self.batches.events - before)
+            ended[0] = counted(ended[0], "batches", self.batches.batches - batches)
+            ended[0] = counted(ended[0], "batch_faces", len(waiting))
         return ended
 
     def release(self) -> None:

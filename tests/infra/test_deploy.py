@@ -28,6 +28,7 @@ CHECKED = {
     "airflow_dag.py",
     "config.toml",
     "crontab",
+    "grafana.json",
     "nightly.sh",
     "prometheus.yml",
     "ray-cluster.yaml",
