@@ -22,12 +22,12 @@ BETAS, EPS = (0.9, 0.999), 1e-8
 WEIGHT_DECAY = 1e-5  # Adam's own (L2), on every parameter
 
 
-def pair(photo: Pixels) -> tuple[Floats, Floats]:
-    """Target (3, 128, 128) and input (3, 32, 32), BGR in [0, 1], of an aligned ``photo`` (H, W, 3) BGR uint8.
+def pair(photo: Pixels, side: int = TARGET_SIDE) -> tuple[Floats, Floats]:
+    """Target (3, ``side``, ``side``) and input (3, 32, 32), BGR in [0, 1], of an aligned ``photo`` (H, W, 3) BGR uint8.
 
     Both are cubic and rounded to 8 bits; a photo that is not square is distorted.
     """
-    target = cv2.resize(photo, (TARGET_SIDE, TARGET_SIDE), interpolation=cv2.INTER_CUBIC)
+    target = cv2.resize(photo, (side, side), interpolation=cv2.INTER_CUBIC)
     reduced = cv2.resize(target, (INPUT_SIDE, INPUT_SIDE), interpolation=cv2.INTER_CUBIC)
     return _planes(target), _planes(reduced)
 

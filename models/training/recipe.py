@@ -9,8 +9,10 @@ class TrainRecipe(BaseModel):
     """The settings that every training has; a task adds its own.
 
     ``size`` is the side of the aligned faces in pixels. The learning rate climbs for ``warmup`` steps, then falls as a
-    cosine from ``learning_rate`` to ``final_rate``. ``clip`` bounds the norm of the gradients. ``ema`` is the decay of
-    the averaged weights. ``precision`` is that of the matrix products; weights are always float32.
+    half cosine or in a straight line from ``learning_rate`` to ``final_rate``, in stairs of ``hold`` steps. "adam" adds
+    the weight decay to the gradients (L2), "adamw" takes it off the weights. ``clip`` bounds the norm of the gradients.
+    ``ema`` is the decay of the averaged weights. ``precision`` is that of the matrix products; weights are always
+    float32.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -20,6 +22,9 @@ class TrainRecipe(BaseModel):
     learning_rate: float = Field(default=1e-3, gt=0)
     final_rate: float = Field(default=1e-5, ge=0)
     warmup: int = Field(default=100, ge=0)
+    schedule: Literal["cosine", "line"] = "cosine"
+    hold: int = Field(default=1, gt=0)
+    optimiser: Literal["adamw", "adam"] = "adamw"
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = Field(default=0.0, ge=0)
     clip: float = Field(default=1.0, gt=0)

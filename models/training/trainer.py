@@ -63,7 +63,8 @@ class Trainer:
         self.network = task.network.to(place.device).train()
         self.average = deepcopy(self.network).eval().requires_grad_(False)
         self.wrapped = wrap(self.network) if wrap else self.network
-        self.optimiser = torch.optim.AdamW(
+        optimiser = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[recipe.optimiser]
+        self.optimiser = optimiser(
             self.network.parameters(), recipe.learning_rate, recipe.betas, weight_decay=recipe.weight_decay
         )
         self.step = 0
@@ -124,8 +125,10 @@ class Trainer:
 
 
 def learning_rate(recipe: TrainRecipe, step: int) -> float:
-    """For ``step`` from 0: a straight climb, then half a cosine."""
+    """For ``step`` from 0: a straight climb, then the recipe's fall."""
     if step < recipe.warmup:
         return recipe.learning_rate * (step + 1) / recipe.warmup
-    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
-    return recipe.final_rate + (recipe.learning_rate - recipe.final_rate) * (1 + math.cos(math.pi * done)) / 2
+    fallen = (step - recipe.warmup) // recipe.hold * recipe.hold
+    done = fallen / max(1, recipe.steps - recipe.warmup)
+    left = (1 + math.cos(math.pi * done)) / 2 if recipe.schedule == "cosine" else 1 - done
+    return recipe.final_rate + (recipe.learning_rate - recipe.final_rate) * left

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Generator
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import cast
@@ -22,6 +23,9 @@ from models.method import Faces, Restorer
 from models.methods.elsface import METHOD, WEIGHTS, ELSFaceRestorer, load_network, reduced
 from models.nets.elsface import ELSFace, Factor, TrunkSizes
 from models.training.elsface import learning_rate, optimiser, pair, step
+from models.training.tasks.elsface import EPOCH, ElsfaceRecipe, ElsfaceTask
+from models.training.trainer import Trainer
+from models.training.trainer import learning_rate as rate
 from tests.golden.make_elsface import FACTORS, FILE, output, weights
 from tests.pipeline.conftest import in_process, portrait, restoring
 
@@ -289,3 +293,29 @@ def test_a_training_pair_is_in_8_bits_and_the_input_comes_from_the_target() -> N
         np.rint(target * 255).astype(np.uint8).transpose(1, 2, 0), (32, 32), interpolation=cv2.INTER_CUBIC
     )
     np.testing.assert_array_equal(np.rint(small * 255), again.transpose(2, 0, 1))
+
+
+def test_the_recipes_rate_falls_once_an_epoch_as_published() -> None:
+    recipe = ElsfaceRecipe(steps=6, hold=2)
+    assert [rate(recipe, at) for at in range(6)] == pytest.approx([1e-4, 1e-4, 2e-4 / 3, 2e-4 / 3, 1e-4 / 3, 1e-4 / 3])
+    assert rate(ElsfaceRecipe(), 20 * EPOCH - 1) == pytest.approx(learning_rate(19))
+
+
+def test_the_trainer_takes_the_published_step() -> None:
+    recipe = ElsfaceRecipe(steps=1, batch=1)
+    photo = (noisy(1, 128)[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+    trainer = Trainer(ElsfaceTask(recipe), recipe, [photo])
+    published = deepcopy(trainer.network)
+    target, small = (torch.from_numpy(planes)[None] for planes in pair(np.ascontiguousarray(photo[..., ::-1])))
+    expected = float(step(published, optimiser(published), small, target))
+    assert list(trainer.run(1)) == pytest.approx([expected], rel=1e-6)
+    for name, parameter in trainer.average.named_parameters():
+        torch.testing.assert_close(parameter, published.get_parameter(name), rtol=1e-5, atol=1e-7)
+
+
+def test_validation_tells_the_network_and_plain_enlargement_apart() -> None:
+    task = ElsfaceTask(ElsfaceRecipe(steps=1))
+    photo = (noisy(1, 128)[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+    validation = task.validate(task.network.eval(), [photo])
+    assert validation.figures["bicubic"] > validation.figures["psnr"], "the network knows nothing yet"
+    assert validation.picture.shape == (128, 3 * 128, 3)
