@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from models.nets.swinir_blocks import SwinBlock, shift_mask
+from models.ops.doubled import doubled_conv
 
 FOLD = 8  # pixels of a token's side
 MULTIPLE = 64  # pixels; windows of 8 tokens
@@ -73,6 +74,13 @@ class Group(nn.Module):
         return tokens + self.conv(features).permute(0, 2, 3, 1)
 
 
+class DoubledConv(nn.Conv2d):
+    """Doubles a picture by copying pixels, then convolves it."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # the name is torch's
+        return doubled_conv(input, self.weight, self.bias)
+
+
 class SwinIR(nn.Module):
     """See the module."""
 
@@ -89,9 +97,8 @@ class SwinIR(nn.Module):
         self.conv_after_body = nn.Conv2d(width, width, 3, padding=1)
         first = nn.Conv2d(width, UP_CHANNELS, 3, padding=1)
         self.conv_before_upsample = nn.Sequential(first, nn.LeakyReLU(FIRST_SLOPE))
-        self.conv_up1, self.conv_up2, self.conv_up3, self.conv_hr = (
-            nn.Conv2d(UP_CHANNELS, UP_CHANNELS, 3, padding=1) for _ in range(4)
-        )
+        self.conv_up1, self.conv_up2, self.conv_up3 = (DoubledConv(UP_CHANNELS, UP_CHANNELS, 3) for _ in range(3))
+        self.conv_hr = nn.Conv2d(UP_CHANNELS, UP_CHANNELS, 3, padding=1)
         self.conv_last = nn.Conv2d(UP_CHANNELS, 3, 3, padding=1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -105,8 +112,7 @@ class SwinIR(nn.Module):
         tokens = self.norm(self.layers(self.patch_embed(first)))
         features = self.conv_before_upsample(self.conv_after_body(tokens.permute(0, 3, 1, 2)) + first)
         for conv in (self.conv_up1, self.conv_up2, self.conv_up3):
-            enlarged = functional.interpolate(features, scale_factor=2.0, mode="nearest")
-            features = functional.leaky_relu(conv(enlarged), SLOPE, inplace=not self.training)
+            features = functional.leaky_relu(conv(features), SLOPE, inplace=not self.training)
         features = functional.leaky_relu(self.conv_hr(features), SLOPE, inplace=not self.training)
         found = self.conv_last(features)
         return (found.to(images.dtype) + self.mean)[..., :height, :width]

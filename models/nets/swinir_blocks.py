@@ -32,19 +32,19 @@ class WindowAttention(nn.Module):
 
     def forward(self, windows: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """``windows`` (B, N, 64, C) to the same; ``mask`` (N, 64, 64) is added to the scores."""
-        batch, count = windows.shape[:2]
-        projected = self.qkv(windows).unflatten(-1, (3, self.heads, -1)).permute(3, 1, 4, 0, 2, 5)
-        queries, keys, values = projected.flatten(1, 2).unbind(0)
-        bias = self.bias(count, mask).to(windows.dtype)
+        projected = self.qkv(windows).flatten(0, 1).unflatten(-1, (3, self.heads, -1)).transpose(1, 3)
+        queries, keys, values = projected.unbind(2)  # (B * N, heads, 64, D), views: nothing is copied
+        bias = self.bias(len(windows), mask).to(windows.dtype)
         found = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
-        found = found.view(count, self.heads, batch, TOKENS, -1).permute(2, 0, 3, 1, 4).flatten(3)
-        return self.proj(found)
+        return self.proj(found.transpose(1, 2).reshape(windows.shape))
 
-    def bias(self, count: int, mask: torch.Tensor | None) -> torch.Tensor:
-        """What is added to the scores of ``count`` windows, (N * heads, 1, 64, 64)."""
+    def bias(self, batch: int, mask: torch.Tensor | None) -> torch.Tensor:
+        """What is added to the scores: (1, heads, 64, 64) of any window, (B * N, heads, 64, 64) with a mask."""
         bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)
-        bias = bias.expand(count, -1, -1, -1) if mask is None else bias + mask[:, None]
-        return bias.flatten(0, 1)[:, None]
+        if mask is None:
+            return bias[None]
+        masked = bias + mask[:, None]
+        return masked if batch == 1 else masked.repeat(batch, 1, 1, 1)
 
 
 class SwinBlock(nn.Module):
