@@ -1,17 +1,16 @@
 """PMRF's networks on the CPU, beside the original code, with random weights.
 
-    OMP_NUM_THREADS=1 python benchmarks/pmrf.py FOLDER [--network flow|mmse|both] [--threads 1] [--runs 5] [--side 512]
+    OMP_NUM_THREADS=1 python benchmarks/pmrf.py FOLDER [--network flow|mmse|both] [--threads 1] [--runs 5]
 
-FOLDER is a clone of ``ohayonguy/PMRF``. Its neighbourhood attention is natten's; here plain torch operations stand in for
-natten (they gather each token's keys; ``--natten tiled`` lends it our own way), and for three helpers of timm. The two take turns in one process, so that other
-work on the machine slows both. Wall-clock and CPU seconds of this process, median and least; the outputs are compared
-too. ``--compiled`` lets the original compile its small functions, as it does by default.
-``--peak original|ours`` runs one side alone, once, and prints the process's peak memory.
+FOLDER is a clone of ``ohayonguy/PMRF``. Its neighbourhood attention is natten's; here plain torch operations stand in
+for natten (they gather each token's keys; ``--natten tiled`` lends it our own way), and for three helpers of timm. The
+two take turns in one process, so that other work on the machine slows both. Wall-clock and CPU seconds of this process,
+median and least; the outputs are compared too. ``--compiled`` lets the original compile its small functions, as it does
+by default. ``--peak original|ours`` runs one side alone, once, and prints the peak of memory during the run (Linux).
 """
 
 import argparse
 import os
-import resource
 import statistics
 import sys
 import time
@@ -116,11 +115,17 @@ def compare(name: str, pair: tuple[Run, Run], runs: int) -> None:
 
 
 def peak(name: str, run: Run) -> None:
-    """The highest memory of this process before and after one run."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """The highest memory of this process during one run, and what it had before."""
+    before = memory("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
     run()
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{name}: peak {after:.0f} MiB, of which {before:.0f} before the run", flush=True)
+    print(f"{name}: peak {memory('VmHWM') - before:.0f} MiB above the {before:.0f} MiB before the run", flush=True)
+
+
+def memory(field: str) -> float:
+    """A field of this process's status, in MiB."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
 
 
 def flows(side: int) -> tuple[Run, Run]:

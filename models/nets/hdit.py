@@ -16,7 +16,8 @@ from math import pi
 import torch
 from torch import nn
 
-from models.nets.hdit_layers import Level, Mapping, RMSNorm
+from models.nets.hdit_layers import Level, Mapping, RMSNorm, SelfAttention
+from models.ops.neighbourhood_attention import Way
 
 PATCH = 4  # side in pixels
 AUGMENTATIONS = 9  # inputs of ``aug_emb``, which are always zero
@@ -141,6 +142,13 @@ class HDiT(nn.Module):
         known = self.time_in_proj(self.time_emb(times.float()[:, None]))
         none = self.aug_emb(times.new_zeros(1, AUGMENTATIONS, dtype=torch.float32))
         return self.mapping(known + self.aug_in_proj(none))
+
+    def attend_by(self, way: Way) -> "HDiT":
+        """Compute neighbourhood attention another way; the result is the same but for rounding."""
+        for module in self.modules():
+            if isinstance(module, SelfAttention):
+                module.way = way
+        return self
 
     def compute_in(self, dtype: torch.dtype) -> "HDiT":
         """Linear layers over tokens take ``dtype``; norms' scales, angles and the way of the time stay in float32."""

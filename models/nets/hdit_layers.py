@@ -10,11 +10,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.ops.neighbourhood_attention import neighbourhood_attention
+from models.ops.neighbourhood_attention import Way, neighbourhood_attention
 
 EPSILON = 1e-6
 FEED_FORWARD = 3  # widths of the token
 MAPPING_DEPTH = 2
+WAY: Way = "tiled"  # fast everywhere
 COSINE = 10.0  # initial factor of the cosine
 
 
@@ -132,6 +133,7 @@ class SelfAttention(nn.Module):
     def __init__(self, width: int, head_width: int, mapping_width: int, neighbours: bool) -> None:
         super().__init__()
         self.heads, self.neighbours = width // head_width, neighbours
+        self.way: Way = WAY
         self.scale = nn.Parameter(torch.full((self.heads,), COSINE))
         self.norm = AdaRMSNorm(width, mapping_width)
         self.qkv_proj = nn.Linear(width, 3 * width, bias=False)
@@ -144,8 +146,11 @@ class SelfAttention(nn.Module):
         queries, keys, values = projected.unbind(3)
         cosines, sines = self.pos_emb(*tokens.shape[1:3])
         queries, keys = (rotated(self.scaled(part), cosines, sines) for part in (queries, keys))
-        attend = neighbourhood_attention if self.neighbours else global_attention
-        return tokens + self.out_proj(attend(queries, keys, values).flatten(3))
+        if self.neighbours:
+            found = neighbourhood_attention(queries, keys, values, way=self.way)
+        else:
+            found = global_attention(queries, keys, values)
+        return tokens + self.out_proj(found.flatten(3))
 
     def scaled(self, heads: torch.Tensor) -> torch.Tensor:
         """``heads`` (B, H, W, heads, D) with length root of ``scale`` each."""

@@ -15,24 +15,26 @@ def doubled_conv(features: torch.Tensor, weight: torch.Tensor, bias: torch.Tenso
     ``features`` (B, C, H, W), ``weight`` (O, C, 3, 3), the result (B, O, 2 * H, 2 * W); equal but for rounding.
     """
     height, width = features.shape[-2:]
-    places = functional.conv2d(features, summed(weight), padding=1).unflatten(1, (2, 2, -1))
-    if bias is not None:
-        places += bias[:, None, None]
-    large = places.new_empty(len(features), len(weight), height, 2, width, 2)
-    for down in (0, 1):
-        for right in (0, 1):
-            large[:, :, :, down, :, right] = places[:, down, right, :, down : down + height, right : right + width]
+    large = features.new_empty(len(features), len(weight), height, 2, width, 2)
+    for index, small in enumerate(summed(weight)):  # one after the other, which takes less memory
+        down, right = divmod(index, 2)
+        found = functional.conv2d(features, small, bias, padding=1)
+        large[:, :, :, down, :, right] = found[..., down : down + height, right : right + width]
     return large.flatten(4, 5).flatten(2, 3)
 
 
-def summed(weight: torch.Tensor) -> torch.Tensor:
-    """The weights (4 * O, C, 2, 2) of the four large pixels, upper left, upper right, lower left, lower right.
+def summed(weight: torch.Tensor) -> list[torch.Tensor]:
+    """The weights (O, C, 2, 2) of the four large pixels: upper left, upper right, lower left, lower right.
 
-    An upper row of taps sees the small pixel above once and the own twice, a lower row the own twice and that below
-    once.
+    The upper taps see the small pixel above once and the own twice, the lower ones the own twice and that below once.
     """
     upper = torch.stack([weight[:, :, 0], weight[:, :, 1] + weight[:, :, 2]], 2)
     lower = torch.stack([weight[:, :, 0] + weight[:, :, 1], weight[:, :, 2]], 2)
-    rows = [torch.stack([rows[..., 0], rows[..., 1] + rows[..., 2]], 3) for rows in (upper, lower)]
-    other = [torch.stack([rows[..., 0] + rows[..., 1], rows[..., 2]], 3) for rows in (upper, lower)]
-    return torch.cat([rows[0], other[0], rows[1], other[1]])
+    return [
+        torch.stack(taps, 3)
+        for rows in (upper, lower)
+        for taps in (
+            [rows[..., 0], rows[..., 1] + rows[..., 2]],
+            [rows[..., 0] + rows[..., 1], rows[..., 2]],
+        )
+    ]

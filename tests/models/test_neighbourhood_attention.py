@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from models.ops.neighbourhood_attention import WAYS, WindowTooLarge, neighbourhood_attention
+from models.nets.hdit import HDiT, HDiTShape
+from models.ops.neighbourhood_attention import WAYS, Way, WindowTooLarge, neighbourhood_attention
 
 GRIDS = [(7, 7), (8, 16), (11, 24), (16, 16), (13, 9), (32, 8)]
 
@@ -24,23 +25,45 @@ def by_hand(row: int, column: int, height: int, width: int) -> torch.Tensor:
     return torch.einsum("nh,nhd->hd", scores, near_values)
 
 
+def attended(way: Way, height: int, width: int) -> torch.Tensor:
+    """The result (B, H, W, 3, 8) of one way; where torch or natten cannot say, the test is skipped."""
+    if way == "natten":
+        pytest.importorskip("natten")
+    return neighbourhood_attention(*heads(height, width), way=way)
+
+
+UNFUSED = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile:UserWarning")
+
+
+@UNFUSED
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("row", "column"), [(0, 0), (2, 17), (5, 9), (10, 23), (7, 20), (8, 3)])
 def test_a_token_sees_the_seven_by_seven_window_that_is_moved_inwards_at_borders(
-    way: str, row: int, column: int
+    way: Way, row: int, column: int
 ) -> None:
-    queries, keys, values = heads(11, 24)
-    found = neighbourhood_attention(queries, keys, values, way="plain" if way == "plain" else "tiled")
+    found = attended(way, 11, 24)
     torch.testing.assert_close(found[1, row, column].double(), by_hand(row, column, 11, 24), rtol=1e-5, atol=1e-5)
 
 
+@UNFUSED
+@pytest.mark.parametrize("way", ["tiled", "flex", "natten"])
 @pytest.mark.parametrize(("height", "width"), GRIDS)
-def test_tiles_give_what_the_plain_way_gives(height: int, width: int) -> None:
-    queries, keys, values = heads(height, width)
-    plain = neighbourhood_attention(queries, keys, values, way="plain")
-    tiled = neighbourhood_attention(queries, keys, values, way="tiled")
-    assert tiled.shape == plain.shape == queries.shape
-    torch.testing.assert_close(tiled, plain, rtol=1e-5, atol=1e-5)
+def test_every_way_gives_what_the_plain_way_gives(way: Way, height: int, width: int) -> None:
+    found, plain = attended(way, height, width), attended("plain", height, width)
+    assert found.shape == plain.shape == heads(height, width)[0].shape
+    torch.testing.assert_close(found, plain, rtol=1e-5, atol=1e-5)
+
+
+@UNFUSED
+def test_a_flow_comes_out_the_same_by_another_way() -> None:
+    torch.manual_seed(1839)
+    network = HDiT(HDiTShape((32, 64), (1, 1), head_width=16, mapping_width=48)).eval().requires_grad_(False)
+    for parameter in network.parameters():
+        if parameter.ndim > 1:  # several are zero at first, and would hide what attention gives
+            parameter.normal_(0, 0.1)
+    images, times = torch.rand(2, 3, 64, 64), torch.tensor([0.2, 0.7])
+    expected = network(images, times)
+    torch.testing.assert_close(network.attend_by("flex")(images, times), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kernel", [3, 5])
