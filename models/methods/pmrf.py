@@ -159,6 +159,7 @@ METHOD = MethodSpec(
     template="ffhq",
     parameters=PmrfParameters,
     checkpoints=FORMS,
+    version=2,
     build=_build,
     keeps=KEEPS,
     samples=True,
