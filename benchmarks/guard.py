@@ -112,7 +112,9 @@ def main() -> None:
     options = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    recipe = resolve(Config.model_validate({"leave": {"larger_than": 0, "good": {}}}), lambda _file: "")
+    recipe = resolve(
+        Config.model_validate({"method": "classic", "leave": {"larger_than": 0, "good": {}}}), lambda _file: ""
+    )
     if recipe.detect is None or recipe.guard is None:
         raise RuntimeError("the defaults have a detector and a guard")
     files = {file.name: options.weights / file.name for file in recipe.detect.spec.checkpoints}

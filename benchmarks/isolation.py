@@ -41,7 +41,9 @@ def make_faces(folder: Path, count: int, side: int) -> list[Photo]:
 
 def job_of(folder: Path, sink: Path, side: int) -> Job:
     methods = {"classic": {"method": "classic", "parameters": {"size": side}}}
-    return make_job(str(folder), str(sink), Config.model_validate({"aligned": True, "methods": methods}))
+    return make_job(
+        str(folder), str(sink), Config.model_validate({"aligned": True, "method": "classic", "methods": methods})
+    )
 
 
 def builds(job: Job) -> list[partial[list[chains.Stage]]]:

@@ -41,6 +41,7 @@ from tests.pipeline.killing import (
 COMMAND = [sys.executable, "-c", "from pipeline.cli import main; main()", "restore"]
 CONFIG = """
 aligned = true
+method = "classic"
 [methods.classic]
 method = "classic"
 parameters = { size = 64 }

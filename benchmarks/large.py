@@ -106,7 +106,7 @@ def watch(process: psutil.Process, peak: list[int]) -> None:
 
 def prepare(path: Path, state: Path) -> str:
     cv2.setNumThreads(1)
-    config = Config.model_validate({"leave": {"larger_than": 0, "good": {}}})
+    config = Config.model_validate({"method": "classic", "leave": {"larger_than": 0, "good": {}}})
     store = WeightStore.from_environment()
     paths = store.require(needed(config, store))
     recipe = resolve(config, lambda file: sha256(paths[file.name]) if file.name in paths else None)

@@ -201,7 +201,7 @@ class Run(Section):
 class Config(Section):
     """The whole config."""
 
-    method: str = "classic"
+    method: str = "daguerre-s"
     methods: dict[str, Method] = {}
     rules: list[Rule] = []
     leave: Leave = Leave()

@@ -1,8 +1,8 @@
 """Weights as files: found, fetched, checked. Nothing here opens them; the facts about them come from whoever uses them.
 
-A file is looked for in ``DAGUERRE_WEIGHTS`` (a folder, used in place, or a bucket, from which each node fetches once),
-then in the cache. Its sha256 is checked before its path is handed out. Where nobody published one, it is pinned at the
-first fetch or ``add`` and checked ever after.
+A file that comes with the package is taken from there. Any other is looked for in ``DAGUERRE_WEIGHTS`` (a folder, used
+in place, or a bucket, from which each node fetches once), then in the cache. Its sha256 is checked before its path is
+handed out. Where nobody published one, it is pinned at the first fetch or ``add`` and checked ever after.
 """
 
 import hashlib
@@ -39,6 +39,8 @@ class PublishedFile(Protocol):
     def licence(self) -> str: ...
     @property
     def steps(self) -> str: ...
+    @property
+    def place(self) -> Path | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ class WeightStore:
         return [(file.name, self._state(file)) for file in files]
 
     def _present(self, file: PublishedFile) -> Path | None:
+        if file.place is not None:
+            return file.place
         folders = [self.cache]
         if self.source and scheme_of(self.source) == "file":
             folders.insert(0, existing(local_path(self.source)))

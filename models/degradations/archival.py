@@ -100,7 +100,7 @@ def _softness(rng: Rng, scale: float) -> Degradation:
 def _scan(rng: Rng, side: int) -> Degradation:
     """Noise, grain, a screen and JPEG at a lower resolution; large factors are rare."""
     factor = min(float(1 + 5 * rng.beta(1.1, 2.0)), side / SMALLEST)
-    strength, colour = float(rng.uniform(1, 15) / 255), bool(rng.random() < 0.5)
+    strength, colour = float(rng.uniform(1, 20) / 255), bool(rng.random() < 0.5)
     size = float(rng.uniform(0.5, 1.1)) if rng.random() < 0.3 else 0.0
     film = grain(strength, size) if rng.random() < 0.4 else noise(strength, colour, size)
     screen = halftone(float(rng.uniform(2.5, 5)), float(rng.uniform(0, 90)), float(rng.uniform(0.2, 0.5)))

@@ -66,7 +66,7 @@ def list_(*, config: Path | None = None) -> Exit:
         print(f"  licence  {file.licence}")
         print(f"  size     {file.size if file.size is not None else 'unknown'}")
         print(f"  sha256   {file.sha256 or 'unknown: pinned at the first fetch'}")
-        print(f"  source   {file.url or file.steps}")
+        print(f"  source   {'comes with the package' if file.packaged else file.url or file.steps}")
     return OK
 
 

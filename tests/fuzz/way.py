@@ -21,6 +21,7 @@ from tests.fuzz.worker import Case, Tally, signature
 
 SOURCE, SINK = "file:///fuzz", "file:///fuzzed"
 SETTINGS = {
+    "method": "classic",
     "detect": {"pyramid": [320], "score": 0.5, "smallest": 40},  # measuring a face takes longer than all else
     "leave": {"good": {}, "larger_than": 0},
     "read": {"max_pixels": 25_000_000, "max_bytes": 50_000_000},

@@ -36,6 +36,7 @@ class Facts:
     sha256: str | None = SHA256
     licence: str = "MIT"
     steps: str = ""
+    place: Path | None = None
 
 
 @pytest.fixture
@@ -94,6 +95,25 @@ class TestFinding:
         monkeypatch.delenv("DAGUERRE_CACHE")
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
         assert cache_folder() == tmp_path / "x" / "daguerre" / "weights"
+
+
+class TestPackaged:
+    """A file that comes with the package."""
+
+    def test_it_is_taken_from_there_whatever_the_cache_holds(self, store: WeightStore, tmp_path: Path) -> None:
+        place = tmp_path / "package" / "net.pth"
+        place.parent.mkdir()
+        place.write_bytes(DATA)
+        store.cache.mkdir()
+        (store.cache / "net.pth").write_bytes(b"another file of that name")
+        assert store.require([Facts(place=place)]) == {"net.pth": place}
+        assert store.verify([Facts(place=place)]) == [("net.pth", "ok")]
+
+    def test_one_that_was_changed_is_never_handed_out(self, store: WeightStore, tmp_path: Path) -> None:
+        place = tmp_path / "net.pth"
+        place.write_bytes(DATA[:-1])
+        with pytest.raises(WeightsError, match="sha256"):
+            store.require([Facts(place=place)])
 
 
 class TestFetching:

@@ -1,5 +1,6 @@
 """What every method in the registry promises, with or without published weights."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from models.method import Faces, MethodSpec, Restorer, all_methods
 
 FOLDER = Path(methods.__path__[0])
 SIDE = 64
-WITHOUT_WEIGHTS = [spec for spec in all_methods().values() if not spec.checkpoints]
+READY = [spec for spec in all_methods().values() if all(file.packaged for file in spec.checkpoints)]
 
 
 def identity(spec: MethodSpec) -> str:
@@ -18,7 +19,8 @@ def identity(spec: MethodSpec) -> str:
 
 
 def build(spec: MethodSpec) -> Restorer:
-    return spec.build({}, spec.parameters.model_validate({"size": SIDE}), "cpu", "float32")
+    weights = {file.name: file.place for file in spec.checkpoints if file.place}
+    return spec.build(weights, spec.parameters.model_validate({"size": SIDE}), "cpu", "float32")
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +33,20 @@ def faces() -> torch.Tensor:
 
 
 def test_every_method_is_named_after_its_file() -> None:
-    assert sorted(all_methods()) == sorted(file.stem for file in FOLDER.glob("[!_]*.py"))
+    assert sorted(all_methods()) == sorted(file.stem.replace("_", "-") for file in FOLDER.glob("[!_]*.py"))
 
 
-def test_classic_is_there() -> None:
-    assert "classic" in all_methods()
+def test_two_methods_need_no_download() -> None:
+    assert {spec.name for spec in READY} == {"classic", "daguerre-s"}
+
+
+def test_packaged_weights_are_here_as_declared_and_small() -> None:
+    files = [file for spec in READY for file in spec.checkpoints]
+    for file in files:
+        assert file.place is not None
+        content = file.place.read_bytes()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (file.size, file.sha256)
+    assert sum(file.size or 0 for file in files) < 12_000_000
 
 
 @pytest.mark.parametrize("spec", all_methods().values(), ids=identity)
@@ -46,7 +57,7 @@ def test_a_method_says_where_it_comes_from(spec: MethodSpec) -> None:
     assert spec.licence
 
 
-@pytest.mark.parametrize("spec", WITHOUT_WEIGHTS, ids=identity)
+@pytest.mark.parametrize("spec", READY, ids=identity)
 def test_shape_type_and_range_stay(spec: MethodSpec, faces: torch.Tensor) -> None:
     before = faces.clone()
     restored = build(spec).restore(Faces.plain(faces, [1, 2, 3, 4])).faces
@@ -57,7 +68,7 @@ def test_shape_type_and_range_stay(spec: MethodSpec, faces: torch.Tensor) -> Non
     assert torch.equal(faces, before)
 
 
-@pytest.mark.parametrize("spec", WITHOUT_WEIGHTS, ids=identity)
+@pytest.mark.parametrize("spec", READY, ids=identity)
 @pytest.mark.parametrize("order", [[0], [3, 2, 1, 0], [2, 0], [1, 1, 3]])
 def test_a_face_has_the_same_bytes_in_any_batch(spec: MethodSpec, faces: torch.Tensor, order: list[int]) -> None:
     seeds = [11, 12, 13, 14]

@@ -25,6 +25,7 @@ from pipeline.work import Trial
 from stages.stage import run as run_stages
 
 SETTINGS = {
+    "method": "classic",
     "detect": {"detector": "cascade"},
     "leave": {"good": {}},
     "run": {"batch": 2, "part_rows": 3},

@@ -34,6 +34,7 @@ from tests.pipeline.conftest import in_process, portrait
 CONFIG = Config.model_validate(
     {
         "aligned": True,
+        "method": "classic",
         "methods": {"classic": {"method": "classic", "parameters": {"size": 64}}},
         "write": {"keep": ["crops"]},
         "run": {"batch": 1, "part_rows": 1, "small_parts": 2},

@@ -13,7 +13,7 @@ from pipeline.isolation.faults import OurFault
 from pipeline.record import Outcome
 
 Restoring = Callable[..., Outcome]
-CONFIG = '[detect]\ndetector = "cascade"\n[leave.good]\n'
+CONFIG = 'method = "classic"\n[detect]\ndetector = "cascade"\n[leave.good]\n'
 
 
 @pytest.fixture(autouse=True)

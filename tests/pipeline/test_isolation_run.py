@@ -35,6 +35,7 @@ from tests.pipeline.test_run import results, rows, stable
 Restoring = Callable[..., Outcome]
 SETTINGS: dict[str, Any] = {
     "aligned": True,
+    "method": "classic",
     "methods": {"classic": {"method": "classic", "parameters": {"size": 64}}},
 }
 

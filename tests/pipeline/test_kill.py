@@ -17,6 +17,7 @@ from tests.pipeline.test_run import results, rows, stable
 
 CONFIG = """
 aligned = true
+method = "classic"
 [methods.classic]
 method = "classic"
 parameters = { size = 64 }

@@ -219,7 +219,7 @@ def test_the_command_refuses_with_one_line_and_a_hint(
 ) -> None:
     plant(sink, "first", far())
     (tmp_path / "job.toml").write_text(
-        'aligned = true\n[methods.classic]\nmethod = "classic"\nparameters = { size = 64 }\n'
+        'aligned = true\nmethod = "classic"\n[methods.classic]\nmethod = "classic"\nparameters = { size = 64 }\n'
     )
     assert cli.run(["restore", str(faces), sink, "--config", str(tmp_path / "job.toml")]) == OPERATOR
     errors = capsys.readouterr().err.splitlines()

@@ -16,6 +16,7 @@ from tests.pipeline.test_run import results, stable
 POOL = {"cpus": 0.5, "min_size": 3, "max_size": 3}
 SETTINGS = {
     "aligned": True,
+    "method": "classic",
     "methods": {"classic": {"method": "classic", "parameters": {"size": 64}, "pool": {"cpus": 0.25}}},
     "run": {"batch": 2, "part_rows": 2, "prepare": POOL, "finish": {"cpus": 0.25}},
 }

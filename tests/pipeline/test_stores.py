@@ -18,7 +18,11 @@ from tests.pipeline.test_run import results, stable
 
 Restoring = Callable[..., Outcome]
 
-ALIGNED = {"aligned": True, "methods": {"classic": {"method": "classic", "parameters": {"size": 64}}}}
+ALIGNED = {
+    "aligned": True,
+    "method": "classic",
+    "methods": {"classic": {"method": "classic", "parameters": {"size": 64}}},
+}
 FAULTS = {"p503": 0.2, "ptrunc": 0.2, "delay": 0.05}
 SWIFT_USER, SWIFT_SECRET = "archive", "not-a-real-secret"
 

@@ -22,16 +22,13 @@ from tests.pipeline.conftest import portrait
 RECIPE = """
 steps = 4
 batch = 2
-network = "small"
 size = 64
 patch = 32
 whole = 0
 validate_every = 2
 checkpoint_every = 1
 """
-SETTINGS = DaguerreSRecipe(
-    steps=4, batch=2, network="small", size=64, patch=32, whole=0, validate_every=2, checkpoint_every=1
-)
+SETTINGS = DaguerreSRecipe(steps=4, batch=2, size=64, patch=32, whole=0, validate_every=2, checkpoint_every=1)
 
 
 @pytest.fixture(autouse=True)

@@ -29,7 +29,11 @@ NO_RETRY = Retry()
 
 
 def job(source: Path | str, sink: Path, **settings: object) -> Job:
-    return make_job(str(source), str(sink), Config.model_validate({"detect": {"detector": "cascade"}} | settings))
+    return make_job(
+        str(source),
+        str(sink),
+        Config.model_validate({"method": "classic", "detect": {"detector": "cascade"}} | settings),
+    )
 
 
 def plan(made: Job, trial: Trial | None = None) -> Work:

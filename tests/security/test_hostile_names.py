@@ -22,6 +22,7 @@ Restoring = Callable[..., Outcome]
 
 ALIGNED: dict[str, Any] = {
     "aligned": True,
+    "method": "classic",
     "methods": {"classic": {"method": "classic", "parameters": {"size": 64}}},
 }
 PLAIN = [

@@ -18,7 +18,11 @@ from tests.object_store import ObjectStore
 from tests.pipeline.conftest import in_process, portrait, restoring
 
 SECRET, TOKEN, PASSWORD = "open-sesame-secret", "open-sesame-token", "open-sesame-password"
-ALIGNED = {"aligned": True, "methods": {"classic": {"method": "classic", "parameters": {"size": 64}}}}
+ALIGNED = {
+    "aligned": True,
+    "method": "classic",
+    "methods": {"classic": {"method": "classic", "parameters": {"size": 64}}},
+}
 
 
 def test_nothing_that_a_run_writes_holds_a_credential(

@@ -19,7 +19,10 @@ from stages.score import Score
 
 RNG = np.random.default_rng(2)
 RGB = cv2.GaussianBlur(RNG.integers(0, 256, (700, 700, 3), dtype=np.uint8), (0, 0), 3)
-RECIPE = resolve(Config.model_validate({"detect": {"detector": "cascade"}, "leave": {"good": {}}}), lambda file: "")
+RECIPE = resolve(
+    Config.model_validate({"method": "classic", "detect": {"detector": "cascade"}, "leave": {"good": {}}}),
+    lambda file: "",
+)
 
 
 def photo(landmarks: Matrix | None, box: tuple[float, float, float, float] = (200, 200, 90, 100)) -> Photo:

@@ -30,7 +30,9 @@ Lie = Callable[[Face], Pixels]
 
 @pytest.fixture(scope="module")
 def recipe() -> Recipe:
-    return resolve(Config.model_validate({"leave": {"larger_than": 0, "good": {}}}), lambda _file: "")
+    return resolve(
+        Config.model_validate({"method": "classic", "leave": {"larger_than": 0, "good": {}}}), lambda _file: ""
+    )
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from stages.recipe import Recipe, checkpoints, differences, resolve
 
 
 def recipe(sha256: str = "a" * 64, **settings: Any) -> Recipe:
-    return resolve(Config.model_validate(settings), lambda file: sha256)
+    return resolve(Config.model_validate({"method": "classic"} | settings), lambda file: sha256)
 
 
 @pytest.mark.parametrize(
@@ -90,8 +90,12 @@ def test_only_methods_that_a_rule_can_choose_are_in_it() -> None:
     assert sorted(chosen.methods) == ["classic", "small"]
 
 
+def test_by_default_only_the_detectors_file_is_downloaded() -> None:
+    assert [file.name for file in checkpoints(Config()) if not file.packaged] == ["yunet_n_640_640.onnx"]
+
+
 def test_an_aligned_job_needs_no_detector() -> None:
-    config = Config(aligned=True)
+    config = Config(aligned=True, method="classic")
     assert checkpoints(config) == []
     assert recipe(aligned=True).detect is None
 

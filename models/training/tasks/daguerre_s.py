@@ -7,7 +7,6 @@ network to invent features, and an archive wants fidelity.
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -20,8 +19,7 @@ from torch import nn
 from models.degradations.archival import Strength, judged, toned, training
 from models.degradations.chain import Image
 from models.losses.sharp import elsface_loss
-from models.nets.daguerre_s import MEDIUM, SMALL, DaguerreS, thumbnail
-from models.nets.elsface_parts import STYLE_SIDE
+from models.nets.daguerre_s import DaguerreS
 from models.training.recipe import TrainRecipe
 from models.training.task import Example, Face, TrainingSpec, Validation
 
@@ -29,7 +27,6 @@ WHOLE_SIDE = 128  # of a whole face that is reduced to a patch's size
 STRENGTHS: tuple[Strength, ...] = ("mild", "medium", "heavy")
 SHOWN = 4  # faces in the picture
 VALIDATION_SEED = 1839
-SIZES = {"medium": MEDIUM, "small": SMALL}
 
 
 class DaguerreSRecipe(TrainRecipe):
@@ -37,7 +34,6 @@ class DaguerreSRecipe(TrainRecipe):
     first. ``sharp`` weighs the Sharp Loss beside L1.
     """
 
-    network: Literal["medium", "small"] = "medium"
     patch: int = Field(default=64, ge=32, multiple_of=16)
     whole: float = Field(default=0.3, ge=0, le=1)
     sharp: float = Field(default=0.1, ge=0)
@@ -48,11 +44,11 @@ class DaguerreSTask:
 
     def __init__(self, recipe: DaguerreSRecipe) -> None:
         torch.manual_seed(recipe.seed)
-        self.network = DaguerreS(SIZES[recipe.network])
+        self.network = DaguerreS()
         self._recipe = recipe
 
     def example(self, face: Face, rng: np.random.Generator) -> Example:
-        """Arrays ``given`` and ``wanted`` (3, P, P), ``thumbnail`` (3, 32, 32), RGB in [0, 1]."""
+        """Arrays ``given`` and ``wanted`` (3, P, P), RGB in [0, 1]."""
         image: Image = face.astype(np.float32) / np.float32(255)
         if rng.random() < 0.5:
             image = np.ascontiguousarray(image[:, ::-1])
@@ -60,13 +56,12 @@ class DaguerreSTask:
             image = cv2.resize(image, (WHOLE_SIDE, WHOLE_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
         side, patch = image.shape[0], self._recipe.patch
         aged = training(side).apply(image, rng)
-        small = cv2.resize(aged.photo, (STYLE_SIDE, STYLE_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
         x, y = rng.integers(0, (side - patch) // 2 + 1, 2) * 2
         window = (slice(y, y + patch), slice(x, x + patch))
-        return {"given": planes(aged.photo[window]), "wanted": planes(aged.truth[window]), "thumbnail": planes(small)}
+        return {"given": planes(aged.photo[window]), "wanted": planes(aged.truth[window])}
 
     def loss(self, network: nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        restored = network(batch["given"], batch["thumbnail"]).float()
+        restored = network(batch["given"]).float()
         return elsface_loss(restored, batch["wanted"], self._recipe.sharp)
 
     def validate(self, network: nn.Module, faces: Sequence[Face]) -> Validation:
@@ -91,10 +86,10 @@ class DaguerreSTask:
 
 @torch.inference_mode()
 def restore(network: nn.Module, photo: Image) -> Image:
-    """One face (S, S, 3) in [0, 1], sides multiples of 16, through the network."""
+    """One face (S, S, 3) in [0, 1], sides multiples of 8, through the network."""
     device = next(network.parameters()).device
     tensor = torch.from_numpy(planes(photo))[None].to(device)
-    restored = network(tensor, thumbnail(tensor))[0].float().clamp(0, 1)
+    restored = network(tensor)[0].float().clamp(0, 1)
     return restored.permute(1, 2, 0).cpu().numpy()
 
 

@@ -144,7 +144,7 @@ def test_stages_that_cannot_be_built_are_no_photos_fault(
 
 def test_the_first_chain_needs_neither_ray_nor_torch(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    config = Config.model_validate({"detect": {"detector": "cascade"}})
+    config = Config.model_validate({"method": "classic", "detect": {"detector": "cascade"}})
     job = make_job(str(tmp_path / "in"), str(tmp_path / "out"), config)
     build = partial(modules_of_prepare, pickle.dumps(partial(chains.prepare, job)))
     with opened(build) as box:
