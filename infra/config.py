@@ -198,6 +198,19 @@ class Run(Section):
     drain_seconds: Annotated[float, Field(ge=0)] = 30
 
 
+class Rates(Section):
+    """``[rates]``: what an hour of a CPU and of a GPU costs, and 1 GB that is read, in ``currency``.
+
+    ``seconds_per_face`` is what a method of the config takes on its GPU, by its name, where an estimate cannot try it.
+    """
+
+    currency: str = "USD"
+    cpu_hour: Annotated[float, Field(ge=0)] = 0
+    gpu_hour: Annotated[float, Field(ge=0)] = 0
+    read_gb: Annotated[float, Field(ge=0)] = 0
+    seconds_per_face: dict[str, float] = {}
+
+
 class Config(Section):
     """The whole config."""
 
@@ -218,6 +231,7 @@ class Config(Section):
     read: Read = Read()
     write: Write = Write()
     run: Run = Run()
+    rates: Rates = Rates()
     storage: StorageOptions = StorageOptions()
     weights: str | None = None
 

@@ -2,6 +2,7 @@
 
 import os
 
+from pipeline.estimate import estimate, keep, lines
 from pipeline.job import Job
 from pipeline.resources import check_fits, needs
 from pipeline.retry import Retry
@@ -11,14 +12,19 @@ from pipeline.work import Trial, plan_work
 from stages.recipe import Recipe
 
 
-def describe(job: Job, retry: Retry, trial: Trial, new_recipe: bool, share: Share = ALL) -> list[str]:
-    """The plan in lines for people. Raises what ``restore`` would raise before it starts."""
+def describe(
+    job: Job, retry: Retry, trial: Trial, new_recipe: bool, share: Share = ALL, sample: int | None = None
+) -> list[str]:
+    """The plan in lines for people. Raises what ``restore`` would raise before it starts.
+
+    With ``sample`` so many photos are worked on, and an estimate is stored in the sink for the run's record.
+    """
     check_limit(job.config.run.max_failed)
     job = placed(job, new_recipe)
     work = plan_work(job, opened(job), retry, trial, share)
     cluster = cluster_of(job)
     check_fits(job, cluster)
-    return [
+    told = [
         f"source   {job.source}",
         f"sink     {job.sink}",
         f"recipe   {job.recipe.hash}",
@@ -29,6 +35,11 @@ def describe(job: Job, retry: Retry, trial: Trial, new_recipe: bool, share: Shar
         *(f"pool     {need.step}: {need.count} x {need.cpus:g} CPU, {need.gpus:g} GPU" for need in needs(job)),
         f"cluster  {cluster['CPU']:g} CPU, {cluster.get('GPU', 0):g} GPU",
     ]
+    if sample is None:
+        return told
+    found = estimate(job, work, sample, max(cluster["CPU"], job.config.run.grows_to.cpus))
+    keep(job.storage, job.sink, job.run_id, found)
+    return [*told, *lines(found)]
 
 
 def cluster_of(job: Job) -> dict[str, float]:

@@ -25,7 +25,8 @@ from pipeline.work import Work
 @dataclass(slots=True)
 class Outcome:
     """What a run came to. ``state`` is "finished", "stopped" (by the failure limit), "interrupted" or "broken" (by
-    ``error``, which is nobody's but ours or the operator's). ``shown`` is what of the tally stands in the metrics.
+    ``error``, which is nobody's but ours or the operator's). ``shown`` is what of the tally stands in the metrics,
+    ``estimate`` what ``plan --estimate`` said of this source and recipe.
     """
 
     job: Job
@@ -38,6 +39,7 @@ class Outcome:
     drain: Drain = field(default_factory=Drain)
     error: Exception | None = None
     shown: Series = field(default_factory=Series)
+    estimate: dict[str, Any] | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -98,6 +100,7 @@ def record(outcome: Outcome, started: datetime) -> dict[str, Any]:
         "photos_per_second": tally.total * rate,
         "faces_per_second": tally.faces.total() * rate,
         "machine": outcome.machine,
+        "estimate": outcome.estimate,
     }
 
 

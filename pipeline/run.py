@@ -19,6 +19,7 @@ from pipeline.cluster import connect
 from pipeline.columns import Columns
 from pipeline.compaction import compact
 from pipeline.drain import Drain
+from pipeline.estimate import newest
 from pipeline.gate import opened as open_gate
 from pipeline.isolation.faults import cause
 from pipeline.job import Job
@@ -70,7 +71,7 @@ def run(job: Job, retry: Retry, trial: Trial, quiet: bool, engine: Engine, share
     work = plan_work(job, ledger, retry, trial, share)
     log.info("%d listed, %d done before, %d to do", work.listed, work.done.total(), work.due)
     started = datetime.now(UTC)
-    outcome = Outcome(job, work, share, drain=Drain(job.config.run.drain_seconds))
+    outcome = Outcome(job, work, share, drain=Drain(job.config.run.drain_seconds), estimate=newest(job))
     clock = time.monotonic()
     with closing(Publisher(job, ledger)) as publisher:
         skip(publisher, outcome)

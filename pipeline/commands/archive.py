@@ -2,6 +2,9 @@
 
 import sys
 from collections.abc import Collection
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from infra.config import Config
 from infra.errors import ConfigError
@@ -43,8 +46,16 @@ def restore(source: str, sink: str, *, options: JobOptions = NO_OPTIONS) -> Exit
     return exit_of(outcome)
 
 
-def plan(source: str, sink: str, *, options: JobOptions = NO_OPTIONS) -> Exit:
-    """Say what ``restore`` would do, and refuse what it would refuse. Reads no photo, writes nothing to the sink.
+def plan(
+    source: str,
+    sink: str,
+    *,
+    estimate: Annotated[bool, Parameter(negative=())] = False,
+    estimate_sample: int = 200,
+    options: JobOptions = NO_OPTIONS,
+) -> Exit:
+    """Say what ``restore`` would do, and refuse what it would refuse. Reads no photo and writes nothing to the sink,
+    unless an estimate is asked for.
 
     Parameters
     ----------
@@ -52,16 +63,22 @@ def plan(source: str, sink: str, *, options: JobOptions = NO_OPTIONS) -> Exit:
         as for restore
     sink
         as for restore
+    estimate
+        work on a sample and say what all would come to; stored in the sink for the run's record
+    estimate_sample
+        photos of the sample
     """
     from pipeline.plan import describe
 
     retry, trial = choice(options)
     share = share_of(options.share) if options.share else ALL
+    if estimate_sample < 2:
+        raise ConfigError(f"--estimate-sample {estimate_sample}: must be at least 2", "leave it out for 200")
     config = options.load()
     check_places(config, source, sink)
     print("\n".join(weights(config)))
     job = make_job(source, sink, config, options.fetch)
-    print("\n".join(describe(job, retry, trial, options.new_recipe, share)))
+    print("\n".join(describe(job, retry, trial, options.new_recipe, share, estimate_sample if estimate else None)))
     return OK
 
 

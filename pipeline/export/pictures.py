@@ -1,6 +1,5 @@
 """The pictures of one face: what a run stored of it, or cut once more out of photo and result."""
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -8,7 +7,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from infra.storage import Storage, StorageFault
 from models.degradations.chain import clipped
@@ -202,7 +200,9 @@ def own_size(row: Row) -> int:
 
 
 def decoded(content: bytes) -> Pixels:
-    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    """The pixels (S, S, 3) RGB of a stored crop: 8-bit PNG, which OpenCV reads in less than half of Pillow's time."""
+    found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
+    return np.asarray(found, np.uint8)
 
 
 def at_side(crop: Pixels, side: int | None) -> Pixels:
@@ -216,7 +216,7 @@ def at_side(crop: Pixels, side: int | None) -> Pixels:
 def encoded(crop: Pixels, coding: Coding) -> bytes:
     """A file with the pixels of ``crop`` (S, S, 3) RGB."""
     options = {"png": [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL], "jpeg": [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]}
-    done, content = cv2.imencode(f".{coding}", np.ascontiguousarray(crop[..., ::-1]), options[coding])
+    done, content = cv2.imencode(f".{coding}", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR), options[coding])
     if not done:
         raise RuntimeError(f"OpenCV cannot write {coding}")
     return content.tobytes()

@@ -19,7 +19,7 @@ PICTURES: dict[What, tuple[str, ...]] = {
     "aligned": ("image",),
     "degraded": ("clean", "degraded"),
 }
-NEEDED = {"duckdb": "", "imagehash": "", "webdataset": "webdataset", "datasets": "huggingface"}  # module: format
+NEEDED = {"duckdb": "", "imagehash": "", "datasets": "huggingface"}  # module: format
 STANDARD = 512  # pixels of aligned and degraded faces where no size is asked for
 
 

@@ -5,6 +5,7 @@ The same samples give the same bytes: no times, no names of users, rows in the o
 
 import io
 import json
+import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,15 +61,18 @@ def suffix(settings: Settings) -> str:
 
 
 def tar(settings: Settings, samples: Sequence[Sample]) -> bytes:
-    """Members ``<key>.<picture>.<png or jpg>`` and ``<key>.json``."""
-    from webdataset.writer import TarWriter
-
+    """Members ``<key>.<picture>.<png or jpg>`` and ``<key>.json``. webdataset's own writer would do the same, but to
+    import it is to import torch, in every process.
+    """
     out, ending = io.BytesIO(), "jpg" if settings.image == "jpeg" else "png"
-    with TarWriter(out, user="", group="", mtime=0.0, encoder=False) as writer:
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for sample in samples:
             files = {f"{name}.{ending}": picture for name, picture in sample.pictures.items()}
-            facts = json.dumps(plain(sample.facts), sort_keys=True).encode()
-            writer.write({"__key__": sample.facts["key"], "json": facts, **files})
+            files["json"] = json.dumps(plain(sample.facts), sort_keys=True).encode()
+            for name, data in sorted(files.items()):
+                member = tarfile.TarInfo(f"{sample.facts['key']}.{name}")  # nobody's, and of no time
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
     return out.getvalue()
 
 

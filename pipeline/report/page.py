@@ -101,6 +101,8 @@ def render(tally: Tally, picks: Picks, runs: Sequence[Record], read: Read) -> st
         quality=quality(tally),
         facts=records.facts(run),
         rates=records.rates(run),
+        estimates=records.estimates(run),
+        estimated=records.section(run, "estimate"),
         stages=records.stage_seconds(run),
         runs=records.lines(runs),
         recipe=records.recipe(run),

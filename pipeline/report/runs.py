@@ -52,6 +52,31 @@ def facts(run: Record) -> list[tuple[str, str]]:
     return [(label, clip(text)) for label, text in found if text]
 
 
+def estimates(run: Record) -> list[tuple[str, str, str, str]]:
+    """What ``plan --estimate`` said of a run, and what came: label, estimate, 95 % interval, actual."""
+    found, faces = section(run, "estimate"), section(run, "faces")
+    actual = {
+        "faces": sum(value for value in faces.values() if is_number(value)),
+        "restored_faces": faces.get("restored", 0),
+        "source_bytes": run.get("source_bytes"),
+        "seconds": run.get("seconds"),
+    }
+    labels = {"faces": "Faces", "restored_faces": "Faces restored", "source_bytes": "Source bytes read"}
+    labels |= {"seconds": "Time", "price": f"Price, {clip(found.get('currency'), 10)}"}
+    rows: list[tuple[str, str, str, str]] = []
+    for name, label in labels.items():
+        bounds = section(found, name)
+        told = [told_as(name, bounds.get(key)) for key in ("value", "low", "high")]
+        if all(told) and (name != "price" or bounds.get("value")):
+            rows.append((label, told[0], f"{told[1]} to {told[2]}", told_as(name, actual.get(name)) or "–"))
+    return rows
+
+
+def told_as(name: str, value: Any) -> str:
+    """A figure of an estimate for people."""
+    return duration(value) if name == "seconds" else quantity(value, 2 if name == "price" else 0)
+
+
 def rates(run: Record) -> list[tuple[str, str]]:
     """Throughput of a run."""
     found = (("photos a second", run.get("photos_per_second")), ("faces a second", run.get("faces_per_second")))
