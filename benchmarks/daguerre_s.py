@@ -13,7 +13,9 @@ import platform
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -49,9 +51,9 @@ class Figures:
 
 def faces_of(source: str, landmarks: str, count: int, side: int) -> Iterator[Image]:
     """The sitter of scikit-image's portrait first, then the held-out portraits."""
-    yield cut(np.asarray(data.astronaut()), similarity(SITTER, template("ffhq", side)), side).astype(np.float32) / 255
-    for face in portraits(Storage(), absolute(source), side, absolute(landmarks)).split()[1][:count]:
-        yield face.astype(np.float32) / 255
+    sitter = cut(np.asarray(data.astronaut()), similarity(SITTER, template("ffhq", side)), side)
+    for face in chain([sitter], portraits(Storage(), absolute(source), side, absolute(landmarks)).split()[1][:count]):
+        yield face.astype(np.float32) / np.float32(255)
 
 
 def restored(method: Restorer, face: Image, side: int) -> tuple[Image, float]:
@@ -63,19 +65,19 @@ def restored(method: Restorer, face: Image, side: int) -> tuple[Image, float]:
     if side != len(face):
         change = cv2.resize(result - crop, (len(face), len(face)), interpolation=cv2.INTER_AREA)
         result = (face + change).clip(0, 1)
-    return np.rint(result * 255).astype(np.float32) / 255, time.process_time() - begun
+    return np.rint(result * 255).astype(np.float32) / np.float32(255), time.process_time() - begun
 
 
 def compared(face: Image, damaged: Image, truth: Image) -> Figures:
     error = max(float(((face - truth) ** 2).mean()), 1e-10)
-    ssim = structural_similarity(face, truth, channel_axis=2, data_range=1, gaussian_weights=True, sigma=1.5)
+    ssim: Any = structural_similarity(face, truth, channel_axis=2, data_range=1, gaussian_weights=True, sigma=1.5)
     shift = np.abs((chroma(face) - chroma(damaged)).mean(axis=(0, 1)))
     return Figures(-10 * float(np.log10(error)), float(ssim), float(shift.max()))
 
 
 def chroma(face: Image) -> NDArray[np.float32]:
     """Cb and Cr (S, S, 2) of ITU-R BT.601, in levels of 255."""
-    return 255 * np.asarray(cv2.cvtColor(face, cv2.COLOR_RGB2YCrCb))[..., 1:]
+    return np.asarray(255 * cv2.cvtColor(face, cv2.COLOR_RGB2YCrCb)[..., 1:], np.float32)
 
 
 def row(name: str, figures: Sequence[Figures]) -> str:

@@ -25,7 +25,7 @@ WEIGHTS = Checkpoint(
     licence=LICENCE,
     commercial=True,
     size=4_712_792,
-    sha256="ebd81e62bbdf98ec06489f6bf5b468fe83ff492400d8a41ce4ded82370ac89c1",
+    sha256="79bdfb1373be6b0bd29b11c70d659d8f31925ac1b77385b5e055cfc82836d7a4",
     packaged=True,
 )
 

@@ -20,9 +20,10 @@ from stages.write import Write
 from tests.fuzz.worker import Case, Tally, signature
 
 SOURCE, SINK = "file:///fuzz", "file:///fuzzed"
+DETECT = {"pyramid": [320], "score": 0.5, "smallest": 40}  # measuring a face takes longer than all else
 SETTINGS = {
     "method": "classic",
-    "detect": {"pyramid": [320], "score": 0.5, "smallest": 40},  # measuring a face takes longer than all else
+    "detect": DETECT,
     "leave": {"good": {}, "larger_than": 0},
     "read": {"max_pixels": 25_000_000, "max_bytes": 50_000_000},
 }
@@ -69,7 +70,7 @@ class Photos:
 
 def make_stages(memory: Memory, write: bool) -> tuple[Job, list[Stage]]:
     """The very stages of a run, reading from ``memory``: the first chain, or all three with the method classic."""
-    small = {"detect": {**SETTINGS["detect"], "smallest": 12}} if write else {}
+    small = {"detect": {**DETECT, "smallest": 12}} if write else {}
     try:
         job = make_job(SOURCE, SINK, Config.model_validate(SETTINGS | small))
     except WeightsError:

@@ -304,8 +304,9 @@ def test_the_recipes_rate_falls_once_an_epoch_as_published() -> None:
 def test_the_trainer_takes_the_published_step() -> None:
     recipe = ElsfaceRecipe(steps=1, batch=1)
     photo = (noisy(1, 128)[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
-    trainer = Trainer(ElsfaceTask(recipe), recipe, [photo])
-    published = deepcopy(trainer.network)
+    task = ElsfaceTask(recipe)
+    published = deepcopy(task.network)
+    trainer = Trainer(task, recipe, [photo])
     target, small = (torch.from_numpy(planes)[None] for planes in pair(np.ascontiguousarray(photo[..., ::-1])))
     expected = float(step(published, optimiser(published), small, target))
     assert list(trainer.run(1)) == pytest.approx([expected], rel=1e-6)
