@@ -16,6 +16,7 @@ from stages.picture import Samples, Window
 from stages.tiff import tags
 from stages.tiff.directory import Flavour, Values
 from stages.tiff.layout import Layout
+from stages.tiff.lzw import possible
 
 LEVEL = 6  # of Deflate and Zstandard, as most writers have it
 SLACK = 128  # bytes that a PackBits segment may give too much: a pad byte is a run of its own
@@ -151,7 +152,7 @@ def decompressed(content: NDArray[np.uint8], layout: Layout, most: int) -> Value
         case tags.RAW:
             return stream
         case tags.LZW:
-            return imagecodecs.lzw_decode(stream, out=most)
+            return imagecodecs.lzw_decode(possible(stream), out=most)
         case tags.PACKBITS:
             return imagecodecs.packbits_decode(stream, out=most + SLACK)
         case tags.ZSTD:
