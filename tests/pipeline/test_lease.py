@@ -19,7 +19,7 @@ from infra.config import Config
 from infra.errors import StorageError
 from infra.storage import Storage
 from pipeline import cli
-from pipeline.exits import OPERATOR
+from pipeline.exits import OPERATOR, TRY_LATER
 from pipeline.job import make_job
 from pipeline.lease import Guarded, Holder, LeaseLost, Process, lease_uri, parsed, this_process
 from pipeline.record import Outcome
@@ -221,7 +221,7 @@ def test_the_command_refuses_with_one_line_and_a_hint(
     (tmp_path / "job.toml").write_text(
         'aligned = true\nmethod = "classic"\n[methods.classic]\nmethod = "classic"\nparameters = { size = 64 }\n'
     )
-    assert cli.run(["restore", str(faces), sink, "--config", str(tmp_path / "job.toml")]) == OPERATOR
+    assert cli.run(["restore", str(faces), sink, "--config", str(tmp_path / "job.toml")]) == TRY_LATER
     errors = capsys.readouterr().err.splitlines()
     assert errors[-3].startswith(f"error: another run works into {sink}: run first on elsewhere")
     assert errors[-1].startswith("hint: wait for its end, or give --take-over")
