@@ -71,7 +71,9 @@ def run(job: Job, retry: Retry, trial: Trial, quiet: bool, engine: Engine, share
     work = plan_work(job, ledger, retry, trial, share)
     log.info("%d listed, %d done before, %d to do", work.listed, work.done.total(), work.due)
     started = datetime.now(UTC)
-    outcome = Outcome(job, work, share, drain=Drain(job.config.run.drain_seconds), estimate=newest(job))
+    outcome = Outcome(
+        job, work, share, drain=Drain(job.config.run.drain_seconds), estimate=newest(job) if work.due else None
+    )
     clock = time.monotonic()
     with closing(Publisher(job, ledger)) as publisher:
         skip(publisher, outcome)
