@@ -44,4 +44,5 @@ def codes_at(content: NDArray[np.uint32], starts: NDArray[np.int64], widths: NDA
     """The codes (n,) of ``widths`` bits at ``starts``, the highest bit first; three bytes follow the last."""
     byte, bit = starts >> 3, starts & 7
     window = content[byte] << 16 | content[byte + 1] << 8 | content[byte + 2]
-    return window >> (24 - bit - widths).astype(np.uint32) & ((1 << widths) - 1).astype(np.uint32)
+    codes = window >> (24 - bit - widths).astype(np.uint32) & ((1 << widths) - 1).astype(np.uint32)
+    return np.asarray(codes, np.uint32)

@@ -64,7 +64,7 @@ def test_a_second_run_over_a_thousand_photos_asks_for_listings_parts_and_five_th
     }
     assert sum(small.values()) == 5
     settings, asked = tmp_path / "job.toml", dict(object_store.counts)
-    settings.write_text('detect.detector = "cascade"\nleave.good = {}\n')
+    settings.write_text('method = "classic"\ndetect.detector = "cascade"\nleave.good = {}\n')
     object_store.reset()
     assert archive_command.restore(source, sink, options=JobOptions(config=settings)) == OK
     assert object_store.counts == asked, "the command asks for no more than the run"
