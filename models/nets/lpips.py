@@ -5,6 +5,7 @@ Zhang, Isola, Efros, Shechtman, Wang, "The Unreasonable Effectiveness of Deep Fe
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, cast
 
@@ -29,8 +30,8 @@ class LPIPS(nn.Module):
 
     def __init__(self, features: nn.Sequential, depths: Sequence[int], weights: Sequence[torch.Tensor]) -> None:
         super().__init__()
-        ends = [0, *depths]
-        self.parts = nn.ModuleList([features[first:last] for first, last in zip(ends, depths, strict=False)])
+        bounds = pairwise([0, *depths])
+        self.parts = nn.ModuleList([features[first:last] for first, last in bounds])
         self.weights = nn.ParameterList([nn.Parameter(vector, requires_grad=False) for vector in weights])
         self.register_buffer("shift", torch.tensor(SHIFT).view(1, 3, 1, 1))
         self.register_buffer("scale", torch.tensor(SCALE).view(1, 3, 1, 1))

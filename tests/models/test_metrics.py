@@ -284,6 +284,7 @@ def test_lpips_is_what_torchmetrics_computes(network: LPIPS, lpips_files: tuple[
     for index, layer in enumerate(layer for part in slices for layer in part):
         if isinstance(layer, nn.Conv2d):
             layer.load_state_dict({part: features[f"features.{index}.{part}"] for part in ("weight", "bias")})
+    # the published file holds the linear layers alone; the features were filled above
     theirs.load_state_dict(torch.load(linear, weights_only=True), strict=False)
     one, other = torch.rand(2, 3, 64, 64) * 2 - 1, torch.rand(2, 3, 64, 64) * 2 - 1
     expected = theirs(one, other).flatten()
