@@ -92,7 +92,7 @@ def test_an_estimate_stands_in_the_record_and_in_the_report_beside_what_came(
 ) -> None:
     config = tmp_path / "job.toml"
     config.write_text(
-        'aligned = true\n[methods.classic]\nmethod = "classic"\nparameters = { size = 64 }\n'
+        'method = "classic"\naligned = true\n[methods.classic]\nmethod = "classic"\nparameters = { size = 64 }\n'
         "[leave.good]\n[run]\nbatch = 4\n[rates]\ncpu_hour = 1\n"
     )
     out = tmp_path / "out"

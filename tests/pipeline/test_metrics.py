@@ -5,7 +5,7 @@ import re
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -88,8 +88,10 @@ def test_over_waves_the_counters_come_to_the_run_records_figures(
     assert wanted["daguerre_batch_faces_total"][""] >= wanted["daguerre_batches_total"][""] > 0
 
 
-def scraped() -> tuple[Figures, set[str]]:
-    """Our counters as Prometheus would read them now, and the runs that they are of."""
+def scraped(others: Set[str] = frozenset()) -> tuple[Figures, set[str]]:
+    """Our counters as Prometheus would read them now, and the runs that they are of, without ``others``: Ray goes on
+    telling what earlier runs counted.
+    """
     from prometheus_client.parser import text_string_to_metric_families
 
     node = ray.nodes()[0]
@@ -99,21 +101,21 @@ def scraped() -> tuple[Figures, set[str]]:
     runs = set[str]()
     for sample in (sample for family in families for sample in family.samples):
         name = sample.name.removeprefix("ray_")
-        if name in COUNTERS:
+        if name in COUNTERS and sample.labels["run"] not in others:
             found.setdefault(name, {})[sample.labels.get(COUNTERS[name][0], "")] = sample.value
             runs.add(sample.labels["run"])
     return found, runs
 
 
 @contextmanager
-def watching() -> Generator[list[float]]:
-    """How many photos each scrape found, for as long as the block lasts."""
+def watching(others: Set[str]) -> Generator[list[float]]:
+    """How many photos each scrape found, for as long as the block lasts, those of ``others`` apart."""
     seen: list[float] = []
     over = threading.Event()
 
     def watch() -> None:
         while not over.wait(0.5):
-            seen.append(sum(scraped()[0].get("daguerre_photos_total", {}).values()))
+            seen.append(sum(scraped(others)[0].get("daguerre_photos_total", {}).values()))
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -128,15 +130,14 @@ def test_a_scrape_of_a_running_job_shows_the_counters_and_at_the_end_the_records
     archive: Path, tmp_path: Path, run_on_ray: Restoring
 ) -> None:
     pytest.importorskip("opentelemetry.exporter.prometheus", reason="needs daguerre[metrics]")
-    with watching() as seen:
+    earlier = scraped()[1]
+    with watching(earlier) as seen:
         outcome = run_on_ray(archive, tmp_path / "out", run={"batch": 1})
         wanted, end = expected(record_of(tmp_path / "out")), time.monotonic() + SCRAPES
-        while scraped()[0].keys() != wanted.keys() or any(
-            scraped()[0][name] != pytest.approx(series) for name, series in wanted.items()
-        ):
-            assert time.monotonic() < end, (scraped()[0], wanted)
+        while (found := scraped(earlier)[0]) != {name: pytest.approx(series) for name, series in wanted.items()}:
+            assert time.monotonic() < end, (found, wanted)
             time.sleep(0.5)
-    assert scraped()[1] == {outcome.job.run_id}
+    assert scraped(earlier)[1] == {outcome.job.run_id}
     assert seen == sorted(seen)
     assert seen[-1] == sum(outcome.tally.photos.values()) + sum(outcome.tally.passed.values())
 
