@@ -55,7 +55,7 @@ def round_of(folder: Path, workers: int, batches: int) -> dict[str, Any]:
     step = {"cpus": 0.25, "min_size": max(1, workers // 4), "max_size": max(1, workers // 4)}
     method = {"method": "classic", "pool": {"cpus": 0.5, "min_size": workers, "max_size": workers}}
     run = {"batch": BATCH, "prepare": step, "finish": step}
-    given = {"aligned": True, "methods": {"classic": method}, "run": run}
+    given = {"aligned": True, "method": "classic", "methods": {"classic": method}, "run": run}
     job = make_job(str(folder / "in"), str(folder / f"out-{workers}"), Config.model_validate(given))
     started = time.perf_counter()
     outcome = restore(job, Retry(), Trial(limit=BATCH * batches * workers), quiet=True, engine=timed)

@@ -57,7 +57,7 @@ def ours(networks: VspbfrNetworks, inputs: Mapping[str, torch.Tensor], dtype: to
 
     work: Sequence[Work] = (
         lambda: networks.encoder(functional.interpolate(low, (256, 256), mode="bilinear", align_corners=False)),
-        lambda: posterior(lambda state, step: networks.diffuser(state, code, step), start, schedule()),
+        lambda: posterior(networks.diffuser.guided(code), start, schedule()),
         lambda: decoder.features(code.to(dtype), maps, PUBLISHED.side),
         restoration,
     )

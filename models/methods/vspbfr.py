@@ -135,7 +135,7 @@ class Vspbfr:
             draws, low = _on(draws, self._device), low.to(self._kind)
             seen = functional.interpolate(low, (self._shape.seen,) * 2, mode="bilinear", align_corners=False)
             degraded = self._encoder(seen).float()
-            prompt = posterior(lambda state, step: self._diffuser(state, degraded, step), draws.start, self._plan)
+            prompt = posterior(self._diffuser.guided(degraded), draws.start, self._plan)
             codes, sample = prompt.to(self._kind), None
             if draws.picture_maps:
                 sample, features = self._decoder(codes, self._typed([*draws.maps, *draws.picture_maps]))

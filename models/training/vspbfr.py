@@ -127,7 +127,7 @@ def diffuser_prompt(
     The published weights started from the degraded code; the paper's text would start from the target's.
     """
     state = diffused(start, noise, plan)
-    return posterior(lambda codes, step: diffuser(codes, degraded, step), state, plan)
+    return posterior(diffuser.guided(degraded), state, plan)
 
 
 def diffuser_loss(

@@ -60,8 +60,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class ShardTask:
-    """What a process needs to make one shard."""
+    """What a process needs to make one shard and to store it."""
 
+    work: Workplace
     place: Place
     settings: Settings
     name: str
@@ -167,25 +168,35 @@ def shards_of(plan: Plan, settings: Settings) -> dict[str, list[int]]:
 def write_shards(
     work: Workplace, place: Place, settings: Settings, plan: Plan, hands: Crew
 ) -> dict[str, dict[str, Any]]:
-    """Write every shard that is not there yet; the notes of all by their names."""
+    """Write every shard that is not there yet; the notes of all by their names. The processes that make shards store
+    them too: no shard passes through this one.
+    """
     notes = {name: work.shard(name) for name in plan.shards}
     lacking = [name for name, note in notes.items() if note is None]
-    made = hands.each(make_shard, tasks_of(place, settings, plan, lacking))
-    for name, (content, note) in zip(lacking, made, strict=True):
-        if note["faces"]:
-            work.keep_shard(name, content, note)
+    made = hands.each(store_shard, tasks_of(work, place, settings, plan, lacking))
+    for name, note in zip(lacking, made, strict=True):
         notes[name] = note
         log.info("%s: %d faces", name, note["faces"])
     return {name: note for name, note in notes.items() if note is not None}
 
 
-def tasks_of(place: Place, settings: Settings, plan: Plan, names: Sequence[str]) -> Iterator[ShardTask]:
+def tasks_of(
+    work: Workplace, place: Place, settings: Settings, plan: Plan, names: Sequence[str]
+) -> Iterator[ShardTask]:
     """The tasks of shards, each made when it is its turn: in memory are the rows of those that are being made."""
     for name in names:
         at = plan.shards[name]
         rows = plan.faces.take(pa.array(at, pa.int64())).to_pylist(maps_as_pydicts="strict")
         keys, groups = [plan.keys[place] for place in at], [plan.groups[place] for place in at]
-        yield ShardTask(place, settings, name, rows, keys, groups)
+        yield ShardTask(work, place, settings, name, rows, keys, groups)
+
+
+def store_shard(task: ShardTask) -> dict[str, Any]:
+    """Make and store one shard, if any of its faces can be had; its note."""
+    content, note = make_shard(task)
+    if note["faces"]:
+        task.work.keep_shard(task.name, content, note)
+    return note
 
 
 def make_shard(task: ShardTask) -> tuple[bytes, dict[str, Any]]:

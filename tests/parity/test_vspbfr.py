@@ -171,7 +171,7 @@ def code_diffuser(case: Case) -> Found:
 
 def diffusion(case: Case) -> Found:
     network, condition = network_of(case, CodeDiffuser()), tensor(case, "cond")
-    steps = list(posterior_states(lambda x, t: network(x, condition, t), tensor(case, "x_T"), schedule()))
+    steps = list(posterior_states(network.guided(condition), tensor(case, "x_T"), schedule()))
     found = {f"x_{3 - index}": state for index, (_, state) in enumerate(steps)}
     return found | {f"pred_{3 - index}": clean for index, (clean, _) in enumerate(steps)}
 
