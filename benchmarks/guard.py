@@ -1,6 +1,6 @@
-"""What the guard says of every face in a folder of photos: ``classic``, and restorers that lie.
+"""What the guard says of every face in a folder of photos: a method without downloads, and restorers that lie.
 
-    python benchmarks/guard.py ../shared/photos ../shared/weights
+    python benchmarks/guard.py ../shared/photos ../shared/weights [--method classic|daguerre-s]
 
 For each restorer: how many faces are rejected at the default limits and by what, and the figures' quantiles. Another
 person's face is the crop of a face in another photo; faces are moved by 5 % of the crop in each direction, or tinted.
@@ -38,9 +38,11 @@ Change = Callable[[Face, int], Face | None]
 
 
 def faces_of(photos: Path, recipe: Recipe, detector: Detector) -> Iterator[tuple[str, Face]]:
-    """Each face with the folder of its photo, restored by ``classic``."""
-    method, limits = all_methods()["classic"], Limits(500_000_000, 250_000_000)
-    restore = Restore("classic", method.build({}, method.parameters(), "cpu", "float32"), 1)
+    """Each face with the folder of its photo, restored by the recipe's method."""
+    [name] = recipe.methods
+    method, limits = all_methods()[name], Limits(500_000_000, 250_000_000)
+    files = {file.name: file.place for file in method.checkpoints if file.place is not None}
+    restore = Restore(name, method.build(files, method.parameters(), "cpu", "float32"), 1)
     find = Detect(detector, 12, 1280)
     stages = [Singly([Decode(limits), find, Align(recipe)]), restore]
     for path in sorted(photos.glob("*/*")):
@@ -109,11 +111,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("weights", type=Path)
+    parser.add_argument("--method", choices=("classic", "daguerre-s"), default="classic")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     recipe = resolve(
-        Config.model_validate({"method": "classic", "leave": {"larger_than": 0, "good": {}}}), lambda _file: ""
+        Config.model_validate({"method": options.method, "leave": {"larger_than": 0, "good": {}}}), lambda _file: ""
     )
     if recipe.detect is None or recipe.guard is None:
         raise RuntimeError("the defaults have a detector and a guard")
@@ -123,7 +126,7 @@ def main() -> None:
     names, faces = [name for name, _ in found], [face for _, face in found]
     crops = [(name, face.crop) for name, face in found if face.crop is not None and not name.startswith(COPIES)]
     guard = Guard(recipe.guard, recipe.detect.spec.build(files, looking_again()))
-    report("classic", guard, faces, lambda face, _index: face)
+    report(options.method, guard, faces, lambda face, _index: face)
     report("from degraded", guard, faces, from_degraded)
     report("another person", guard, faces, another(crops, names))
     for x, y in ((SHIFT, 0), (-SHIFT, 0), (0, SHIFT), (0, -SHIFT)):
