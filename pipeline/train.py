@@ -17,12 +17,14 @@ from torch import nn
 from infra.config import Run
 from infra.errors import ConfigError
 from infra.storage import Storage
+from models.training.album import Albums
 from models.training.recipe import TrainRecipe
-from models.training.task import Face, TrainingSpec, all_trainings
+from models.training.task import TrainingSpec, all_trainings
 from models.training.trainer import Place, Trainer, Wrap
 from pipeline.cluster import connect
 from pipeline.training_folder import TrainingFolder
-from stages.portraits import Portraits, portraits
+from stages.albums import backgrounds, marked
+from stages.portraits import portraits
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +33,9 @@ VALIDATED = 16  # held-out faces
 
 @dataclass(frozen=True, slots=True)
 class TrainJob:
-    """One training. ``data``, ``landmarks`` and ``out`` are absolute URIs; ``loaders`` make examples beside each of the
-    ``workers``; a worker that dies is started again up to ``retries`` times and goes on from the newest checkpoint.
+    """One training. ``data``, ``landmarks``, ``faceless`` and ``out`` are absolute URIs; ``loaders`` make examples
+    beside each of the ``workers``; a worker that dies is started again up to ``retries`` times and goes on from the
+    newest checkpoint.
     """
 
     method: str
@@ -41,6 +44,7 @@ class TrainJob:
     data: str
     out: str
     landmarks: str | None = None
+    faceless: str | None = None
     include: tuple[str, ...] = ()
     workers: int = 1
     gpu: bool = False
@@ -56,13 +60,26 @@ class TrainJob:
     def folder(self) -> TrainingFolder:
         return TrainingFolder(self.storage, self.out)
 
-    def faces(self) -> Portraits:
-        return portraits(self.storage, self.data, self.recipe.size, self.landmarks, self.include)
+    def sources(self) -> tuple[Sequence[Any], Sequence[Any]]:
+        """What the task takes: those to train on, and those that are held out."""
+        if self.spec.takes == "faces":
+            return portraits(self.storage, self.data, self.recipe.size, self.landmarks, self.include).split()
+        if not self.landmarks or not self.faceless:
+            hint = "give both: --landmarks FILE.csv --faceless FOLDER"
+            raise ConfigError(f"{self.method} needs marked faces, and pictures without any", hint)
+        photos = marked(self.storage, self.data, self.landmarks, self.recipe.size, self.include)
+        faceless = [kind.split() for kind in backgrounds(self.storage, self.faceless)]
+        train, held_out = photos.split()
+        return (
+            Albums(train, [kind for kind, _ in faceless]),
+            Albums(held_out, [kind for _, kind in faceless if kind]),
+        )
 
     def facts(self) -> dict[str, Any]:
         """What must be the same for a training to go on."""
         recipe = self.recipe.model_dump(mode="json")
-        return {"method": self.method, "recipe": recipe, "data": self.data, "landmarks": self.landmarks}
+        facts = {"method": self.method, "recipe": recipe, "data": self.data, "landmarks": self.landmarks}
+        return facts | ({"faceless": self.faceless} if self.faceless else {})
 
 
 def train(job: TrainJob, run: Run) -> str:
@@ -99,7 +116,7 @@ def shared(network: nn.Module) -> nn.Module:
 
 def steps(job: TrainJob, place: Place, wrap: Wrap | None = None) -> Generator[int]:
     """The training in this process, to its end; gives each step at which something was stored."""
-    learning, held_out = job.faces().split()
+    learning, held_out = job.sources()
     trainer = Trainer(job.spec.build(job.recipe), job.recipe, learning, place, wrap)
     if (state := job.folder.newest()) is not None:
         trainer.resume(state)
@@ -116,7 +133,7 @@ def next_stop(step: int, recipe: TrainRecipe) -> int:
     return min(*stops, recipe.steps)
 
 
-def store(job: TrainJob, trainer: Trainer, losses: Sequence[float], held_out: Sequence[Face]) -> None:
+def store(job: TrainJob, trainer: Trainer, losses: Sequence[float], held_out: Sequence[Any]) -> None:
     """Figures, pictures and the checkpoint of this step, the checkpoint last."""
     recipe, step = job.recipe, trainer.step
     last = step == recipe.steps

@@ -18,6 +18,7 @@ from stages.geometry import cut, similarity, template
 from stages.photo import Matrix, Pixels
 
 POINTS = ("eye_r", "eye_l", "nose", "mouth_r", "mouth_l")  # the person's right is the picture's left
+COLUMNS = tuple(f"{point}_{axis}" for point in POINTS for axis in "xy")
 HELD_OUT = 0.1  # the last of the faces by the hash of their names are never trained on
 CACHE_BYTES = 2**31
 
@@ -58,10 +59,9 @@ class Portraits(Sequence[Pixels]):
 
     def split(self) -> "tuple[Portraits, Portraits]":
         """Those to train on, and those that are held out: the last tenth by the SHA-256 of their names."""
-        order = sorted(self.names, key=lambda name: hashlib.sha256(name.encode()).digest())
-        last = len(order) - round(HELD_OUT * len(order))
-        parts = [tuple(sorted(part)) for part in (order[:last], order[last:])]
-        train, held_out = (Portraits(self.storage, self.source, part, self.side, self.points) for part in parts)
+        train, held_out = (
+            Portraits(self.storage, self.source, part, self.side, self.points) for part in parted(self.names)
+        )
         return train, held_out
 
     def _face(self, name: str) -> Pixels:
@@ -74,6 +74,13 @@ class Portraits(Sequence[Pixels]):
             raise ConfigError(f"{join(self.source, name)} is no square, so it is no aligned face", hint)
         scale = self.side / pixels.shape[0]
         return cut(pixels, np.array([[scale, 0, (scale - 1) / 2], [0, scale, (scale - 1) / 2]]), self.side)
+
+
+def parted(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """``names`` to train on, and the last tenth of them by their SHA-256, each in order."""
+    order = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+    last = len(order) - round(HELD_OUT * len(order))
+    return tuple(sorted(order[:last])), tuple(sorted(order[last:]))
 
 
 def portraits(
@@ -99,9 +106,13 @@ def portraits(
 
 def read_landmarks(storage: Storage, uri: str) -> dict[str, Matrix]:
     """The five landmarks (5, 2) of each file that a CSV names."""
+    return {name: row.reshape(5, 2) for name, row in read_marks(storage, uri, COLUMNS).items()}
+
+
+def read_marks(storage: Storage, uri: str, columns: Sequence[str]) -> dict[str, Matrix]:
+    """The figures (n,) in ``columns`` of each file that a CSV names."""
     text = storage.read(uri).decode("utf-8-sig")
     rows = csv.DictReader(io.StringIO(text))
-    columns = [f"{point}_{axis}" for point in POINTS for axis in "xy"]
     if missing := sorted({"file", *columns} - set(rows.fieldnames or ())):
         raise ConfigError(f"{uri} has no column {missing[0]}", f"it needs: file, {', '.join(columns)}")
     return dict(parsed(uri, rows, columns))
@@ -110,7 +121,7 @@ def read_landmarks(storage: Storage, uri: str) -> dict[str, Matrix]:
 def parsed(uri: str, rows: "csv.DictReader[str]", columns: Sequence[str]) -> Iterator[tuple[str, Matrix]]:
     for row in rows:
         try:
-            yield row["file"], np.array([float(row[name]) for name in columns]).reshape(5, 2)
+            yield row["file"], np.array([float(row[name]) for name in columns])
         except (TypeError, ValueError):
             hint = f"each line needs: file, {', '.join(columns)}"
             raise ConfigError(f"{uri}: line {rows.line_num} is no row of figures", hint) from None

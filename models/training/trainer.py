@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from models.training.recipe import TrainRecipe
-from models.training.task import Example, Face, Task
+from models.training.task import Example, Task
 
 State = dict[str, Any]
 Wrap = Callable[[nn.Module], nn.Module]
@@ -39,7 +39,7 @@ ALONE = Place()
 class Examples(Dataset[Example]):
     """Examples by number, without end: each pass over the faces has an order of its own."""
 
-    def __init__(self, task: Task, faces: Sequence[Face], seed: int) -> None:
+    def __init__(self, task: Task[Any], faces: Sequence[Any], seed: int) -> None:
         self.task = task
         self.faces = faces
         self.seed = seed
@@ -54,7 +54,7 @@ class Trainer:
     """One process's training. ``wrap`` makes the network one that is trained with other processes (DDP)."""
 
     def __init__(
-        self, task: Task, recipe: TrainRecipe, faces: Sequence[Face], place: Place = ALONE, wrap: Wrap | None = None
+        self, task: Task[Any], recipe: TrainRecipe, faces: Sequence[Any], place: Place = ALONE, wrap: Wrap | None = None
     ) -> None:
         self.task = task
         self.recipe = recipe

@@ -22,6 +22,7 @@ class TrainOptions:
     """How a training is run. None of it changes its weights on one device, except ``workers``."""
 
     landmarks: Annotated[str | None, Parameter(help="CSV with the five landmarks of each photo")] = None
+    faceless: Annotated[str | None, Parameter(help="folder or bucket of pictures without faces (daguerre-d)")] = None
     include: Annotated[list[str], Parameter(negative=(), help="only files that match one of these patterns")] = field(
         default_factory=list[str]
     )
@@ -38,7 +39,7 @@ def train(method: str, out: str, *, data: str, recipe: Path, options: TrainOptio
     Parameters
     ----------
     method
-        a method that can be trained: daguerre-s, pmrf
+        what can be trained: daguerre-d, daguerre-s, elsface, pmrf
     out
         folder or bucket for checkpoints, figures, pictures, curves and the weights
     data
@@ -63,6 +64,7 @@ def train(method: str, out: str, *, data: str, recipe: Path, options: TrainOptio
         absolute(data),
         absolute(out),
         absolute(how.landmarks) if how.landmarks else None,
+        absolute(how.faceless) if how.faceless else None,
         tuple(how.include),
         how.workers,
         how.gpu,
