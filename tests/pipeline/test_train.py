@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from infra.config import Run
 from infra.errors import ConfigError
 from infra.storage import Storage
+from models.training.tasks.daguerre_d import DaguerreDRecipe
 from models.training.tasks.daguerre_s import DaguerreSRecipe
 from models.training.trainer import Place
 from pipeline.cli import run
@@ -53,6 +55,20 @@ def job(faces: Path, out: Path) -> TrainJob:
     return TrainJob("daguerre-s", SETTINGS, Storage(), faces.as_uri(), out.as_uri())
 
 
+POINTS = ",".join(f"{point}_{axis}" for point in ("eye_r", "eye_l", "nose", "mouth_r", "mouth_l") for axis in "xy")
+MARKS = f"file,width,height,x,y,w,h,{POINTS}\n"
+
+
+def detector_job(faces: Path, out: Path) -> TrainJob:
+    """For ``daguerre-d``, with the same pictures as portraits and as pictures without faces."""
+    marks = faces.parent / "marks.csv"
+    row = "64,64,16,10,32,40,24,26,40,26,32,34,26,42,38,42"
+    marks.write_text(MARKS + "".join(f"{index}.png,{row}\n" for index in range(12)))
+    recipe = DaguerreDRecipe(steps=4, batch=2, size=64, scene=64, validate_every=2, checkpoint_every=1)
+    faceless = faces.as_uri()
+    return TrainJob("daguerre-d", recipe, Storage(), faces.as_uri(), out.as_uri(), marks.as_uri(), faceless)
+
+
 def tensors(out: Path) -> dict[str, torch.Tensor]:
     return load_file(out / "weights.safetensors")
 
@@ -72,6 +88,27 @@ def test_a_training_that_dies_goes_on_and_ends_with_the_same_weights(
     expected, found = tensors(whole), tensors(broken)
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_a_detectors_training_goes_on_bit_for_bit(faces: Path, tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert list(steps(detector_job(faces, whole), Place())) == [1, 2, 3, 4]
+    first = steps(detector_job(faces, broken), Place())
+    next(first)
+    first.close()
+    assert list(steps(detector_job(faces, broken), Place())) == [2, 3, 4]
+    for out in (whole, broken):
+        export(detector_job(faces, out))
+    expected, found = tensors(whole), tensors(broken)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    figures = json.loads((whole / "figures" / "00000004.json").read_text())
+    assert {"loss", "recall", "score", "landmarks"} <= figures.keys()
+
+
+def test_a_detector_is_not_trained_without_pictures_that_show_no_face(faces: Path, tmp_path: Path) -> None:
+    job = replace(detector_job(faces, tmp_path / "out"), faceless=None)
+    with pytest.raises(ConfigError, match="pictures without any"):
+        next(steps(job, Place()))
 
 
 def test_figures_pictures_and_curves_are_left_behind(faces: Path, tmp_path: Path) -> None:
