@@ -45,6 +45,8 @@ class Pictures(Sequence[Pixels]):
         name = self.names[index]
         if name not in self._kept:
             with Image.open(io.BytesIO(self.storage.read(join(self.source, name)))) as picture:
+                factor = min(1.0, self.side / max(picture.size))
+                picture.draft("RGB", (int(picture.width * factor), int(picture.height * factor)))  # JPEG: 1/2, 1/4, 1/8
                 self._kept[name] = reduced(np.asarray(picture.convert("RGB")), self.side)
         return self._kept[name]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,11 @@ class Albums(Sequence[Album]):
     def __len__(self) -> int:
         return len(self.portraits)
 
-    def __getitem__(self, index: int | slice) -> "Album | Albums":  # pyright: ignore[reportIncompatibleMethodOverride]
+    @overload
+    def __getitem__(self, index: int) -> Album: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Albums": ...
+    def __getitem__(self, index: int | slice) -> "Album | Albums":
         if isinstance(index, slice):
             return Albums(self.portraits[index], self.faceless)
         return Album(self.portraits, index, self.faceless)
