@@ -1,6 +1,6 @@
 """Restores the faces of one photo without Ray, with the same stages as an archive's.
 
-    python examples/one_photo.py in.jpg out.jpg --detector cascade
+    python examples/one_photo.py in.jpg out.jpg --detector daguerre-d
 
 The result has the kind of file of the input, whatever its name. ``yunet``, the default detector, needs its weights:
 ``daguerre weights fetch``.
@@ -80,7 +80,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Restore the faces of one photo.")
     parser.add_argument("photo", type=Path)
     parser.add_argument("result", type=Path)
-    parser.add_argument("--detector", default="yunet", help="yunet (default) or cascade, which needs no weights")
+    parser.add_argument("--detector", default="yunet", help="yunet (default) or daguerre-d, which needs no download")
     options = parser.parse_args()
     try:
         photo = restore_photo(options.photo, Config(detect=Detect(detector=options.detector)))

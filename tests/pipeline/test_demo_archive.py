@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from models.detector import DetectorSettings
+from models.detectors import daguerre_d
 from models.detectors.cascade import DETECTOR
 from pipeline.demo import run
 from pipeline.demo_archive import Box, Truth, make_archive
@@ -72,6 +73,17 @@ def test_same_seed_same_bytes_and_nothing_written_twice(truth: Truth, tmp_path: 
     times = [(again.archive / photo.path).stat().st_mtime_ns for photo in again.photos]
     make_archive(tmp_path, 1839)
     assert times == [(again.archive / photo.path).stat().st_mtime_ns for photo in again.photos]
+
+
+def test_the_demos_detector_finds_exactly_the_faces(truth: Truth) -> None:
+    path = daguerre_d.WEIGHTS.place
+    assert path is not None
+    settings = DetectorSettings(score=0.8, pyramid=(1280, 640, 320, 160))
+    detector = daguerre_d.DETECTOR.build({path.name: path}, settings)
+    for photo in truth.photos:
+        found = detector.detect([pixels(truth.archive / photo.path)])[0]
+        assert len(found) == len(photo.faces), photo.path
+        assert all(any(within(face, detection.box) for detection in found) for face in photo.faces), photo.path
 
 
 @pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
