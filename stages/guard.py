@@ -20,7 +20,7 @@ from stages.likeness import colour, structure
 from stages.photo import Face, FaceStatus, Matrix, Photo, Pixels
 from stages.stage import each
 
-SURE = 0.95  # a face whose structure is that alike is there, whatever the detector says
+SURE = 0.95  # a face whose structure is that alike is there and in its place, whatever the detector says
 SCALE, SCORE = 256, 0.3  # a crop is searched at this side alone: its one face is large, and is there
 STRUCTURE, COLOUR, LANDMARKS = "guard.structure", "guard.colour", "guard.landmarks"
 NONE: Mapping[str, TemplateName] = MappingProxyType({})
@@ -83,8 +83,9 @@ class Guard:
             self.identity: self.same(crop, restored, face),
         }
         figures = {name: value for name, value in found.items() if value is not None}
-        gone = lost and figures.get(STRUCTURE, 0.0) < SURE
-        return figures, [*self.past(figures), *(["no face is found in it any more"] if gone else [])]
+        if figures.get(STRUCTURE, 0.0) >= SURE:
+            return figures, self.past({name: value for name, value in figures.items() if name != LANDMARKS})
+        return figures, [*self.past(figures), *(["no face is found in it any more"] if lost else [])]
 
     def past(self, figures: Mapping[str, float]) -> list[str]:
         """A reason for each limit that the figures are past."""

@@ -25,7 +25,7 @@ WEIGHTS = Checkpoint(
     licence=LICENCE,
     commercial=True,
     size=4_712_792,
-    sha256="79bdfb1373be6b0bd29b11c70d659d8f31925ac1b77385b5e055cfc82836d7a4",
+    sha256="9a7b32f2d6da8d4a87b1f0c0a2221eb8f5e7fac6a537f9cb6d431388e4d7ffcb",
     packaged=True,
 )
 
