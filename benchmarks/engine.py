@@ -33,6 +33,7 @@ from pipeline.run import on_ray, restore
 from pipeline.work import Trial
 
 BATCH = 8
+STORE = 600 * 2**20  # a node; simulated nodes have 150 MB if nothing is said, which holds back pools of two actors
 
 
 def bare(batches: int) -> float:
@@ -90,9 +91,10 @@ def main() -> None:
         for number in range(BATCH * arguments.batches * most):
             (folder / "in" / f"{number:06d}.jpg").write_bytes(os.urandom(int(arguments.megabytes * 1e6)))
         for workers in arguments.workers:
-            cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+            node = {"num_cpus": 1, "object_store_memory": STORE}
+            cluster = Cluster(initialize_head=True, head_node_args=node | {"include_dashboard": False})
             for _ in range(workers):
-                cluster.add_node(num_cpus=1)
+                cluster.add_node(**node)
             environment = {"working_dir": str(folder / "empty")}
             ray.init(cluster.address, runtime_env=environment, logging_level=logging.ERROR, log_to_driver=False)
             print(json.dumps(round_of(folder, workers, arguments.batches)), flush=True)
