@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
-PHOTO = "albums/1927/portrait 2.png"
+PHOTO = "albums/1927/at the studio.jpg"
 MARGIN = 0.35  # around the face's box, as a share of its sides
 HEIGHT = 480
 GAP = 8
