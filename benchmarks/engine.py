@@ -91,7 +91,7 @@ def main() -> None:
         for number in range(BATCH * arguments.batches * most):
             (folder / "in" / f"{number:06d}.jpg").write_bytes(os.urandom(int(arguments.megabytes * 1e6)))
         for workers in arguments.workers:
-            node = {"num_cpus": 1, "object_store_memory": STORE}
+            node: dict[str, Any] = {"num_cpus": 1, "object_store_memory": STORE}
             cluster = Cluster(initialize_head=True, head_node_args=node | {"include_dashboard": False})
             for _ in range(workers):
                 cluster.add_node(**node)
