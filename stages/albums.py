@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import overload
 
 import cv2
@@ -15,45 +15,24 @@ from infra.patterns import matches
 from infra.storage import Storage, join
 from models.training.album import Portrait
 from stages.photo import Matrix, Pixels
-from stages.portraits import COLUMNS, parted, read_marks
+from stages.pictures import Pictures
+from stages.portraits import COLUMNS, read_marks
 
 BOX = ("x", "y", "w", "h")
 FACELESS_SIDE = 640  # pixels: larger pictures without faces are reduced to it
 
 
-@dataclass(slots=True)
-class Pictures(Sequence[Pixels]):
-    """Images below ``source``, (H, W, 3) uint8 RGB, the longer side at most ``side``; read once, then kept."""
+class Photos(Pictures):
+    """Whole images, the longer side at most ``side``."""
 
-    storage: Storage
-    source: str
-    names: tuple[str, ...]
-    side: int
-    _kept: dict[str, Pixels] = field(default_factory=dict[str, Pixels])
+    __slots__ = ()
 
-    def __len__(self) -> int:
-        return len(self.names)
-
-    @overload
-    def __getitem__(self, index: int) -> Pixels: ...
-    @overload
-    def __getitem__(self, index: slice) -> "Pictures": ...
-    def __getitem__(self, index: int | slice) -> "Pixels | Pictures":
-        """Picture number ``index``. Raises ``StorageFault``."""
-        if isinstance(index, slice):
-            return Pictures(self.storage, self.source, self.names[index], self.side)
-        name = self.names[index]
-        if name not in self._kept:
-            with Image.open(io.BytesIO(self.storage.read(join(self.source, name)))) as picture:
-                factor = min(1.0, self.side / max(picture.size))
-                picture.draft("RGB", (int(picture.width * factor), int(picture.height * factor)))  # JPEG: 1/2, 1/4, 1/8
-                self._kept[name] = reduced(np.asarray(picture.convert("RGB")), self.side)
-        return self._kept[name]
-
-    def split(self) -> "tuple[Pictures, Pictures]":
-        """Those to train on, and those that are held out, as ``stages.portraits`` parts them."""
-        train, held_out = (Pictures(self.storage, self.source, part, self.side) for part in parted(self.names))
-        return train, held_out
+    def picture(self, name: str) -> Pixels:
+        """See ``Pictures.picture``."""
+        with Image.open(io.BytesIO(self.storage.read(join(self.source, name)))) as picture:
+            factor = min(1.0, self.side / max(picture.size))
+            picture.draft("RGB", (int(picture.width * factor), int(picture.height * factor)))  # JPEG: 1/2, 1/4, 1/8
+            return reduced(np.asarray(picture.convert("RGB")), self.side)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +41,7 @@ class Marked(Sequence[Portrait]):
     photos, whose width and height come last.
     """
 
-    pictures: Pictures
+    pictures: Photos
     marks: dict[str, Matrix]
 
     def __len__(self) -> int:
@@ -99,17 +78,17 @@ def marked(storage: Storage, source: str, marks: str, side: int, include: Sequen
     names = [name for name in names if not include or matches(name, include)]
     if not names:
         raise ConfigError(f"there are no faces in {source} that {marks} names", "its column file holds their paths")
-    return Marked(Pictures(storage, source, tuple(names), side), rows)
+    return Marked(Photos(storage, source, tuple(names), side), rows)
 
 
-def backgrounds(storage: Storage, source: str) -> list[Pictures]:
+def backgrounds(storage: Storage, source: str) -> list[Photos]:
     """The pictures without faces below ``source``, one kind for each of its folders."""
     kinds: dict[str, list[str]] = {}
     for name in image_names(storage, source):
         kinds.setdefault(name.rpartition("/")[0], []).append(name)
     if not kinds:
         raise ConfigError(f"there are no pictures in {source}", "give a folder of pictures without faces")
-    return [Pictures(storage, source, tuple(names), FACELESS_SIDE) for _, names in sorted(kinds.items())]
+    return [Photos(storage, source, tuple(names), FACELESS_SIDE) for _, names in sorted(kinds.items())]
 
 
 def image_names(storage: Storage, source: str) -> list[str]:

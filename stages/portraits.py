@@ -1,11 +1,9 @@
 """Aligned faces to train on: crops that are there already, or photos with a list of landmarks."""
 
 import csv
-import hashlib
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import overload
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -16,55 +14,24 @@ from infra.patterns import matches
 from infra.storage import Storage, join
 from stages.geometry import cut, similarity, template
 from stages.photo import Matrix, Pixels
+from stages.pictures import Pictures
 
 POINTS = ("eye_r", "eye_l", "nose", "mouth_r", "mouth_l")  # the person's right is the picture's left
 COLUMNS = tuple(f"{point}_{axis}" for point in POINTS for axis in "xy")
-HELD_OUT = 0.1  # the last of the faces by the hash of their names are never trained on
-CACHE_BYTES = 2**31
 
 
 @dataclass(slots=True)
-class Portraits(Sequence[Pixels]):
-    """The faces of ``names``, images below ``source``, each (S, S, 3) uint8 RGB of ``side`` pixels.
+class Portraits(Pictures):
+    """Faces, each (S, S, 3) uint8 RGB of ``side`` pixels.
 
     With ``points`` (the five landmarks (5, 2) of each) a face is cut from its photo on the FFHQ template; without, an
-    image is one aligned face. Faces are read when they are asked for; up to ``CACHE_BYTES`` of them are kept.
+    image is one aligned face.
     """
 
-    storage: Storage
-    source: str
-    names: tuple[str, ...]
-    side: int
     points: dict[str, Matrix] | None = None
-    _kept: dict[str, Pixels] = field(default_factory=dict[str, Pixels])
 
-    def __len__(self) -> int:
-        return len(self.names)
-
-    @overload
-    def __getitem__(self, index: int) -> Pixels: ...
-    @overload
-    def __getitem__(self, index: slice) -> "Portraits": ...
-    def __getitem__(self, index: int | slice) -> "Pixels | Portraits":
-        """The face number ``index``. Raises ``ConfigError`` for an image that is no aligned face, ``StorageFault``."""
-        if isinstance(index, slice):
-            return Portraits(self.storage, self.source, self.names[index], self.side, self.points)
-        name = self.names[index]
-        if (kept := self._kept.get(name)) is not None:
-            return kept
-        face = self._face(name)
-        if len(self._kept) * face.nbytes < CACHE_BYTES:
-            self._kept[name] = face
-        return face
-
-    def split(self) -> "tuple[Portraits, Portraits]":
-        """Those to train on, and those that are held out: the last tenth by the SHA-256 of their names."""
-        train, held_out = (
-            Portraits(self.storage, self.source, part, self.side, self.points) for part in parted(self.names)
-        )
-        return train, held_out
-
-    def _face(self, name: str) -> Pixels:
+    def picture(self, name: str) -> Pixels:
+        """Read one face. Raises ``ConfigError`` for an image that is no aligned face, and ``StorageFault``."""
         with Image.open(io.BytesIO(self.storage.read(join(self.source, name)))) as picture:
             pixels = np.asarray(picture.convert("RGB"))
         if self.points is not None:
@@ -74,13 +41,6 @@ class Portraits(Sequence[Pixels]):
             raise ConfigError(f"{join(self.source, name)} is no square, so it is no aligned face", hint)
         scale = self.side / pixels.shape[0]
         return cut(pixels, np.array([[scale, 0, (scale - 1) / 2], [0, scale, (scale - 1) / 2]]), self.side)
-
-
-def parted(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """``names`` to train on, and the last tenth of them by their SHA-256, each in order."""
-    order = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
-    last = len(order) - round(HELD_OUT * len(order))
-    return tuple(sorted(order[:last])), tuple(sorted(order[last:]))
 
 
 def portraits(

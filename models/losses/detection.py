@@ -26,10 +26,10 @@ def eiou(boxes: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     return 1 - overlap(boxes, truth) + centres + sides
 
 
-def landmarks(points: torch.Tensor, truth: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
-    """Smooth L1 (n,) of points (n, 10), in hundredths of the face's ``size`` (n,) and quadratic below three of them."""
+def landmarks(points: torch.Tensor, truth: torch.Tensor, size: torch.Tensor, beta: float = 3.0) -> torch.Tensor:
+    """Smooth L1 (n,) of points (n, 10), in hundredths of the face's ``size`` (n,) and quadratic below ``beta``."""
     error = 100 * (points - truth) / size[:, None]
-    return functional.smooth_l1_loss(error, torch.zeros_like(error), beta=3.0, reduction="none").mean(dim=1) / 10
+    return functional.smooth_l1_loss(error, torch.zeros_like(error), beta=beta, reduction="none").mean(dim=1) / 10
 
 
 def _corners(boxes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

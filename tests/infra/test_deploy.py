@@ -268,6 +268,7 @@ def test_the_dag_imports_and_judges_every_code_as_the_table_does(dag: types.Modu
 def test_the_dag_fails_for_good_retries_or_is_done(
     code: int, dag: types.ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A plain function is the stand-in's decorator; a real Airflow's is an object whose tasks run in its scheduler.
     if not hasattr(dag.task, "__code__"):
         pytest.skip("tasks of a real Airflow need its database")
     calls: list[list[str]] = []

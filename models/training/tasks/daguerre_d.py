@@ -44,14 +44,16 @@ SHOWN = 6
 
 
 class DaguerreDRecipe(TrainRecipe):
-    """``size`` is the longer side that portraits are reduced to, ``scene`` the side of what is trained on. ``teacher``
-    is a file of YuNet's published weights, ``start`` a checkpoint of an earlier training whose averaged weights this
-    one begins with.
+    """``size`` is the longer side that portraits are reduced to, ``scene`` the side of what is trained on.
+    ``landmark_beta``, in hundredths of a face, is the error of landmarks below which their loss is quadratic.
+    ``teacher`` is a file of YuNet's published weights, ``start`` a checkpoint of an earlier training whose averaged
+    weights this one begins with.
     """
 
     scene: int = Field(default=224, ge=64, multiple_of=32)
     box_weight: float = Field(default=5.0, ge=0)
     landmark_weight: float = Field(default=1.0, ge=0)
+    landmark_beta: float = Field(default=3.0, gt=0)
     teacher: Path | None = None
     start: Path | None = None
 
@@ -96,8 +98,8 @@ class DaguerreDTask:
         doubts = doubts + entropy(out["cls"][..., 0], graded, counted, reduction="sum")
         size = truth[found][:, 2:].prod(dim=1).sqrt()
         places = self._recipe.box_weight * eiou(boxes[found], truth[found]).sum()
-        marks = self._recipe.landmark_weight * landmarks(points[found], batch["points"][found], size).sum()
-        return (doubts + places + marks) / found.sum().clamp(min=1)
+        marks = landmarks(points[found], batch["points"][found], size, self._recipe.landmark_beta).sum()
+        return (doubts + places + self._recipe.landmark_weight * marks) / found.sum().clamp(min=1)
 
     def validate(self, network: nn.Module, faces: Sequence[Album]) -> Validation:
         """On scenes of held-out portraits: how many faces are found while at most three false ones are, at which
@@ -108,7 +110,7 @@ class DaguerreDTask:
         scenes = [scene(faces[number % len(faces)], self._recipe.scene, rng) for number, rng in enumerate(rngs)]
         found = [search(ready, one.pixels) for one in scenes]
         figures = judged(found, scenes)
-        shown = [drawn(one, rows, figures["score"]) for one, rows in zip(scenes[:SHOWN], found, strict=False)]
+        shown = [drawn(one, rows, figures["score"]) for one, rows in zip(scenes[:SHOWN], found[:SHOWN], strict=True)]
         return Validation(figures, np.hstack(shown))
 
 
