@@ -32,7 +32,6 @@ from pipeline.retry import Retry
 from pipeline.run import on_ray, restore
 from pipeline.work import Trial
 
-BATCH = 8
 STORE = 600 * 2**20  # a node; simulated nodes have 150 MB if nothing is said, which holds back pools of two actors
 
 
@@ -44,8 +43,8 @@ def bare(batches: int) -> float:
     return time.perf_counter() - started
 
 
-def round_of(folder: Path, workers: int, batches: int) -> dict[str, Any]:
-    """One run with ``workers`` on as many nodes, each with ``batches`` to do."""
+def round_of(folder: Path, workers: int, batches: int, size: int, feeders: int) -> dict[str, Any]:
+    """One run with ``workers`` on as many nodes, each with ``batches`` of ``size`` photos to do."""
     times: list[float] = []
 
     def timed(outcome: Outcome) -> Generator[pa.Table]:
@@ -53,17 +52,19 @@ def round_of(folder: Path, workers: int, batches: int) -> dict[str, Any]:
             times.append(time.perf_counter())
             yield table
 
-    step = {"cpus": 0.25, "min_size": max(1, workers // 4), "max_size": max(1, workers // 4)}
+    step = {"cpus": 0.25, "min_size": feeders, "max_size": feeders}
     method = {"method": "classic", "pool": {"cpus": 0.5, "min_size": workers, "max_size": workers}}
-    run = {"batch": BATCH, "prepare": step, "finish": step}
+    run = {"batch": size, "prepare": step, "finish": step}
     given = {"aligned": True, "method": "classic", "methods": {"classic": method}, "run": run}
     job = make_job(str(folder / "in"), str(folder / f"out-{workers}"), Config.model_validate(given))
     started = time.perf_counter()
-    outcome = restore(job, Retry(), Trial(limit=BATCH * batches * workers), quiet=True, engine=timed)
+    outcome = restore(job, Retry(), Trial(limit=size * batches * workers), quiet=True, engine=timed)
     steady = times[-1] - times[0]
     loop = bare(batches) / batches * (len(times) - 1) / workers
     return {
         "workers": workers,
+        "feeders": feeders,
+        "photos": size,
         "batches": len(times),
         "seconds": round(steady, 2),
         "bare": round(loop, 2),
@@ -79,6 +80,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--batches", type=int, default=60)
     parser.add_argument("--workers", type=int, nargs="+", default=[1])
+    parser.add_argument("--photos", type=int, default=8, help="in a batch, which sleeps 1 s")
+    parser.add_argument(
+        "--feeders", type=int, help="actors that read, and as many that finish; a quarter of the workers"
+    )
     parser.add_argument("--megabytes", type=float, default=2)
     arguments = parser.parse_args()
     chains.prepare, chains.finish = engine_stages.prepare, engine_stages.finish
@@ -88,7 +93,7 @@ def main() -> None:
         folder = Path(name)
         (folder / "in").mkdir()
         (folder / "empty").mkdir()
-        for number in range(BATCH * arguments.batches * most):
+        for number in range(arguments.photos * arguments.batches * most):
             (folder / "in" / f"{number:06d}.jpg").write_bytes(os.urandom(int(arguments.megabytes * 1e6)))
         for workers in arguments.workers:
             node: dict[str, Any] = {"num_cpus": 1, "object_store_memory": STORE}
@@ -97,7 +102,14 @@ def main() -> None:
                 cluster.add_node(**node)
             environment = {"working_dir": str(folder / "empty")}
             ray.init(cluster.address, runtime_env=environment, logging_level=logging.ERROR, log_to_driver=False)
-            print(json.dumps(round_of(folder, workers, arguments.batches)), flush=True)
+            print(
+                json.dumps(
+                    round_of(
+                        folder, workers, arguments.batches, arguments.photos, arguments.feeders or max(1, workers // 4)
+                    )
+                ),
+                flush=True,
+            )
             ray.shutdown()
             cluster.shutdown()
 

@@ -19,25 +19,26 @@ from ray.data import ActorPoolStrategy, Dataset
 from ray.data.block import Block
 
 from infra.config import Pool
-from pipeline import chains
-from pipeline.columns import Columns
+from pipeline import chains, parcels
 from pipeline.gate import Gate
 from pipeline.isolation.messages import Limits
 from pipeline.job import Job
-from pipeline.worker import FirstWorker, LastWorker, Worker
+from pipeline.worker import FirstWorker, LastWorker, MethodWorker, Worker
 from stages.photo import Photo, Source
 from stages.recipe import named
 
+CALLS = 2  # batches in one worker: one in its child, one on its way in or out
+
 
 def flow(job: Job, todo: Sequence[Source], gate: Gate) -> Dataset:
-    """Every photo of ``todo`` that ``gate`` lets in, worked on and its result stored; comes back as rows for the
-    manifest, in any order.
+    """Every photo of ``todo`` that ``gate`` lets in, worked on and its result stored; comes back as blocks of rows for
+    the manifest (``parcels.pack_rows``), in any order.
     """
     pools = job.config.run
     photos = ray.data.from_blocks(blocks(job, todo))  # as from_arrow, but without tasks that look at each block
     photos = add(photos, job, pools.prepare, chains.prepare, FirstWorker, gate)
     for name in job.recipe.methods:
-        photos = add(photos, job, named(job.config, name).pool, partial(chains.restore, name=name), Worker, gate)
+        photos = add(photos, job, named(job.config, name).pool, partial(chains.restore, name=name), MethodWorker, gate)
     return add(photos, job, pools.finish, chains.finish, LastWorker, gate)
 
 
@@ -51,17 +52,22 @@ def add(photos: Dataset, job: Job, pool: Pool, build: chains.Build, worker: type
     limits = Limits(run.photo_seconds, run.worker_memory_mb)
     return photos.map_batches(
         worker,
-        fn_constructor_args=(pickle.dumps(partial(build, job)), Columns(job.sizes, job.keep), limits, gate),
+        fn_constructor_args=(pickle.dumps(partial(build, job)), limits, gate),
         batch_size=run.batch,
         batch_format="pyarrow",
-        compute=ActorPoolStrategy(min_size=pool.min_size, max_size=pool.max_size),
+        compute=ActorPoolStrategy(
+            min_size=pool.min_size,
+            max_size=pool.max_size,
+            max_concurrent_calls_per_actor=CALLS,
+            enable_true_multi_threading=True,  # a worker's child has one batch at a time nevertheless
+        ),
         num_cpus=pool.cpus,
         num_gpus=pool.gpus,
     )
 
 
 def blocks(job: Job, todo: Sequence[Source]) -> list[Block]:
-    """The work as small tables without pixels, one batch each: what a worker that dies has to do again."""
-    columns, size = Columns(job.sizes), job.config.run.batch
+    """The work as small blocks without pixels, one batch each: what a worker that dies has to do again."""
+    size = job.config.run.batch
     starts = range(0, len(todo), size)
-    return [columns.table([Photo(source) for source in todo[at : at + size]], pixels=False) for at in starts]
+    return [parcels.pack([Photo(source) for source in todo[at : at + size]]) for at in starts]

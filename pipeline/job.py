@@ -53,11 +53,6 @@ class Job:
     def allowed(self) -> Allowed:
         return Allowed(tuple(self.config.read.schemes), self.config.read.local_from_remote)
 
-    @property
-    def sizes(self) -> dict[str, int]:
-        """The crop's side of every method."""
-        return {name: method.size for name, method in self.recipe.methods.items()}
-
 
 def make_job(source: str, sink: str, config: Config, fetch: bool = False) -> Job:
     """Resolve a job. Raises ``OperatorError`` for whatever the operator must put right first."""

@@ -16,7 +16,7 @@ from infra.storage import StorageFault
 from pipeline import ledger as ledgers
 from pipeline.archive import flow
 from pipeline.cluster import connect
-from pipeline.columns import Columns
+from pipeline.columns import rows
 from pipeline.compaction import compact
 from pipeline.drain import Drain
 from pipeline.estimate import newest
@@ -26,6 +26,7 @@ from pipeline.job import Job
 from pipeline.lease import Guarded, Holder, lease_uri
 from pipeline.ledger import Ledger
 from pipeline.metrics import Metrics
+from pipeline.parcels import unpack_rows
 from pipeline.progress import Progress
 from pipeline.publisher import Publisher
 from pipeline.record import Outcome, machine, write_record
@@ -136,8 +137,8 @@ def on_ray(outcome: Outcome) -> Generator[pa.Table]:
             photos = flow(job, outcome.work.todo, gate)
             metrics = Metrics(outcome)
             try:
-                for table in photos.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-                    yield cast("pa.Table", table)
+                for block in photos.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+                    yield from unpack_rows(cast("pa.Table", block))
                     metrics.show()
             except Exception as error:
                 raise gate.reported() or cause(error) from None
@@ -147,9 +148,8 @@ def on_ray(outcome: Outcome) -> Generator[pa.Table]:
 
 def skip(publisher: Publisher, outcome: Outcome) -> None:
     """Files that are no photos get their rows without ever being read."""
-    columns = Columns(outcome.job.sizes)
     for photos in outcome.work.skipped(outcome.job.config.run.part_rows):
-        table = columns.table(photos, pixels=False)
+        table = rows(photos)
         publisher.add(table)
         outcome.tally.passed["skipped"] += table.num_rows
         if not publisher.waiting:

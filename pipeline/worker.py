@@ -1,14 +1,17 @@
-"""A pool's actor, as Ray Data calls it: a table in, a table out. The work is done in its child process."""
+"""A pool's actor, as Ray Data calls it: a block in, a block out. The work is done in its child process."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pyarrow as pa
 
 from infra.errors import OperatorError
-from pipeline.columns import Columns
+from pipeline import parcels
+from pipeline.columns import rows
 from pipeline.gate import Gate
 from pipeline.isolation.faults import OurFault
+from pipeline.isolation.heap import keep_freed_memory
 from pipeline.isolation.messages import Limits
 from pipeline.isolation.sandbox import Sandbox
 from pipeline.isolation.supervisor import Supervisor
@@ -18,26 +21,31 @@ from stages.write import target_of
 
 class Worker:
     """``build`` is a pickled ``isolation.messages.Build``. The child starts at once and is waited for at the first
-    table. What ends the run is reported at ``gate``.
+    block. What ends the run is reported at ``gate``.
+
+    Two blocks may be here at once: while the child works on one, the other becomes photos or a block again.
     """
 
-    pixels = True
-
-    def __init__(self, build: bytes, columns: Columns, limits: Limits, gate: Gate) -> None:
-        self.columns = columns
+    def __init__(self, build: bytes, limits: Limits, gate: Gate) -> None:
+        keep_freed_memory()
         self.gate = gate
+        self.turn = threading.Lock()
         self.supervisor = Supervisor(Sandbox(build, limits))
         self.supervisor.sandbox.start()
 
-    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        yield self.columns.table(self.work(self.columns.photos(table)), self.pixels)
+    def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
+        yield self.packed(self.work(parcels.unpack(block)))
 
     def work(self, photos: list[Photo]) -> list[Photo]:
         try:
-            return self.supervisor(photos)
+            with self.turn:
+                return self.supervisor(photos)
         except (OperatorError, OurFault) as fault:
             self.gate.report(fault)
             raise
+
+    def packed(self, photos: list[Photo]) -> pa.Table:
+        return parcels.pack(photos)
 
 
 class FirstWorker(Worker):
@@ -47,10 +55,19 @@ class FirstWorker(Worker):
         return super().work(photos) if self.gate.enter(len(photos)) else []
 
 
+class MethodWorker(Worker):
+    """A method's. Its child gets the crops alone: the files stay here."""
+
+    def work(self, photos: list[Photo]) -> list[Photo]:
+        done = super().work([replace(photo, data=None) for photo in photos])
+        return [replace(one, data=photo.data) for one, photo in zip(done, photos, strict=True)]
+
+
 class LastWorker(Worker):
     """The last pool's. Its photos go to the driver: rows alone, no pixels."""
 
-    pixels = False
+    def packed(self, photos: list[Photo]) -> pa.Table:
+        return parcels.pack_rows(rows(photos))
 
     def work(self, photos: list[Photo]) -> list[Photo]:
         """A photo that ended its worker here has the target that its result would have had: it may even be stored."""

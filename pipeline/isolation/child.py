@@ -17,6 +17,7 @@ import cv2
 
 from infra.errors import OperatorError, ResourceError
 from pipeline.isolation.faults import one_line, text
+from pipeline.isolation.heap import keep_freed_memory
 from pipeline.isolation.messages import Broke, Build, Done, Exhausted, Ready, arrays
 from pipeline.isolation.watched import Tell, watched
 from pipeline.isolation.wire import Wire
@@ -32,6 +33,7 @@ def main() -> None:
     tether(parent)
     faulthandler.enable()
     limit_memory(megabytes)
+    keep_freed_memory()
     wire = Wire(socket.socket(fileno=end))
     try:
         stages = built(wire.receive(), wire.send)

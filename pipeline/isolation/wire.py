@@ -9,6 +9,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.uint8]
 NOTHING: Mapping[int, int] = {}
+BUFFER = 4 * 2**20  # bytes that a socket takes before its reader has them, as far as the system allows
 COUNT, SIZE = struct.Struct("<I"), struct.Struct("<Q")
 
 
@@ -27,6 +29,7 @@ class Wire:
 
     def __init__(self, end: socket.socket) -> None:
         self.end = end
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
 
     def send(self, message: object, known: Mapping[int, int] = NOTHING, until: float | None = None) -> None:
         """Send ``message``. An array whose ``id`` is in ``known`` goes as the number that it has there.
@@ -34,11 +37,7 @@ class Wire:
         Raises ``TimeoutError`` if the other end does not take it ``until`` then (``time.monotonic``), ``OSError`` if
         it is gone.
         """
-        parts = packed(message, known)
-        sizes = b"".join(SIZE.pack(part.nbytes) for part in parts)
-        self.end.settimeout(left(until))
-        self.end.sendall(COUNT.pack(len(parts)) + sizes)
-        for part in parts:
+        for part in framed(message, known):
             self.end.settimeout(left(until))
             self.end.sendall(part)
 
@@ -89,11 +88,22 @@ class Unpickler(pickle.Unpickler):
         return self.known[pid]
 
 
-def packed(message: object, known: Mapping[int, int]) -> list[memoryview]:
-    """The parts of a message, as bytes."""
+def framed(message: object, known: Mapping[int, int] = NOTHING) -> list[memoryview]:
+    """A message as bytes: the number and sizes of its parts, then the parts."""
     body, buffers = io.BytesIO(), list[pickle.PickleBuffer]()
     Pickler(body, buffers.append, known).dump(message)
-    return [body.getbuffer(), *(buffer.raw() for buffer in buffers)]
+    parts = [body.getbuffer(), *(buffer.raw() for buffer in buffers)]
+    head = COUNT.pack(len(parts)) + b"".join(SIZE.pack(part.nbytes) for part in parts)
+    return [memoryview(head), *parts]
+
+
+def unframed(frame: memoryview) -> Any:
+    """The message whose ``framed`` parts ``frame`` holds one after the other. Its arrays are views of ``frame``."""
+    count = COUNT.unpack_from(frame)[0]
+    sizes = struct.unpack_from(f"<{count}Q", frame, COUNT.size)
+    ends = list(accumulate(sizes, initial=COUNT.size + count * SIZE.size))
+    body, *arrays = [frame[start:end] for start, end in pairwise(ends)]
+    return Unpickler(body, arrays, ()).load()
 
 
 def left(until: float | None) -> float | None:

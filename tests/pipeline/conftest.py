@@ -14,9 +14,9 @@ from PIL import Image
 from skimage.data import astronaut
 
 from infra.config import Config
-from pipeline import chains
+from pipeline import chains, parcels
 from pipeline.archive import blocks
-from pipeline.columns import Columns
+from pipeline.columns import rows
 from pipeline.job import make_job
 from pipeline.record import Outcome
 from pipeline.retry import Retry
@@ -79,7 +79,6 @@ def archive(tmp_path: Path) -> Path:
 def in_process(outcome: Outcome) -> Generator[pa.Table]:
     """The flow's chains one after the other, batch by batch, without Ray."""
     job = outcome.job
-    columns = Columns(job.sizes, job.keep)
     builds: list[chains.Build] = [chains.prepare]
     builds += [partial(chains.restore, name=name) for name in job.recipe.methods]
     steps = [build(job) for build in [*builds, chains.finish]]
@@ -88,8 +87,8 @@ def in_process(outcome: Outcome) -> Generator[pa.Table]:
             return
         table = cast("pa.Table", block)
         for stages in steps:
-            table = columns.table(run_stages(stages, columns.photos(table)))
-        yield table
+            table = parcels.pack(run_stages(stages, parcels.unpack(table)))
+        yield rows(parcels.unpack(table))
 
 
 def restoring(engine: Engine | None) -> Restoring:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from infra.storage import Storage
-from pipeline.columns import Columns
+from pipeline.columns import rows as rows_of
 from pipeline.commands import archive as archive_command
 from pipeline.commands.options import JobOptions
 from pipeline.exits import OK
@@ -38,9 +38,8 @@ def test_buckets_give_the_bytes_that_folders_give(
 
 def nothing_found(outcome: Outcome) -> Generator[pa.Table]:
     """Rows as of photos without a face, none of them read."""
-    columns = Columns(outcome.job.sizes)
     for source in outcome.work.todo:
-        yield columns.table([Photo(source, sha256="0" * 63 + "1", status=Status.NO_FACE)], pixels=False)
+        yield rows_of([Photo(source, sha256="0" * 63 + "1", status=Status.NO_FACE)])
 
 
 def test_a_second_run_over_a_thousand_photos_asks_for_listings_parts_and_five_things_more(

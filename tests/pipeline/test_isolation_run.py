@@ -15,9 +15,9 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from pipeline import chains
+from pipeline import chains, parcels
 from pipeline.archive import blocks
-from pipeline.columns import Columns
+from pipeline.columns import rows as rows_of
 from pipeline.commands.archive import exit_of
 from pipeline.exits import STOPPED
 from pipeline.isolation.faults import OurFault
@@ -177,12 +177,11 @@ def test_what_is_not_finished_when_the_drain_ends_is_given_up(
 def in_children(outcome: Outcome) -> Generator[pa.Table]:
     """The flow without Ray, its first chain in a child."""
     job = outcome.job
-    columns = Columns(job.sizes)
     others = [*chains.restore(job, "classic"), *chains.finish(job)]
     with closing(Sandbox(partial(prepare_with_villains, job), Limits(60))) as box:
         for block in blocks(job, outcome.work.todo):
-            photos = Supervisor(box)(columns.photos(cast("pa.Table", block)))
-            yield columns.table(run_stages(others, photos), pixels=False)
+            photos = Supervisor(box)(parcels.unpack(cast("pa.Table", block)))
+            yield rows_of(run_stages(others, photos))
 
 
 def test_crashes_count_for_the_failure_limit(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from infra.storage import Storage
 from pipeline import ledger as ledgers
-from pipeline.columns import Columns
+from pipeline.columns import rows as rows_of
 from pipeline.index import keys_of
 from pipeline.ledger import Ledger
 from pipeline.manifest import SCHEMA
@@ -30,7 +30,7 @@ def done(name: str, sha256: str = "a" * 64, **changes: object) -> Photo:
 
 
 def table(*photos: Photo) -> pa.Table:
-    rows = Columns({}).table(photos, pixels=False).select(SCHEMA.names)
+    rows = rows_of(photos).select(SCHEMA.names)
     index = SCHEMA.get_field_index("recipe")
     return rows.set_column(index, SCHEMA.field("recipe"), pa.array(["r"] * len(photos), pa.string()))
 

@@ -1,17 +1,18 @@
-"""Photos to Arrow and back: nothing is lost, whatever mix of photos a block holds."""
+"""Photos and rows on their way through Ray: nothing is lost, whatever mix of photos a block holds."""
 
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from pipeline.columns import TRANSIT, Columns
+from pipeline import parcels
+from pipeline.columns import TRANSIT, rows
 from pipeline.manifest import SCHEMA
 from stages.photo import Face, FaceStatus, Fault, FaultClass, Output, Photo, Source, Status
 
 RNG = np.random.default_rng(9)
-COLUMNS = Columns({"a": 8, "b": 16}, ["mean", "wide"])
 SOURCE = Source(
     "s3://bucket/x/1.jpg",
     "x/1.jpg",
@@ -98,28 +99,59 @@ def assert_same(left: Photo, right: Photo) -> None:
 
 @pytest.mark.parametrize("photos", [PHOTOS, PHOTOS[:1], PHOTOS[1:2], PHOTOS[3:4], [PHOTOS[3]] * 3, []])
 def test_photos_come_back_as_they_were(photos: list[Photo]) -> None:
-    back = COLUMNS.photos(COLUMNS.table(photos))
+    back = parcels.unpack(parcels.pack(photos))
     assert len(back) == len(photos)
     for before, after in zip(photos, back, strict=True):
         assert_same(before, after)
 
 
 def test_blocks_may_be_joined_and_cut() -> None:
-    import pyarrow as pa
-
-    table = pa.concat_tables([COLUMNS.table(PHOTOS[:2]), COLUMNS.table(PHOTOS[2:])])
-    back = COLUMNS.photos(table.slice(1, 3))
+    table = pa.concat_tables([parcels.pack(PHOTOS[:2]), parcels.pack(PHOTOS[2:])])
+    back = parcels.unpack(table.slice(1, 3))
     for before, after in zip(PHOTOS[1:4], back, strict=True):
         assert_same(before, after)
 
 
 def test_pixels_come_back_without_a_copy_and_read_only() -> None:
-    back = COLUMNS.photos(COLUMNS.table(PHOTOS))[3]
-    assert back.data is not None
-    assert not back.data.flags.owndata
+    back = parcels.unpack(parcels.pack(PHOTOS))[3]
+    crop = back.faces[0].crop
+    for array in (back.data, crop):
+        assert array is not None
+        assert not array.flags.owndata
+        assert not array.flags.writeable
+
+
+def test_rows_come_back_as_they_were() -> None:
+    table = rows(PHOTOS)
+    blocks = [parcels.pack_rows(table), parcels.pack_rows(rows([])), parcels.pack_rows(table.slice(2))]
+    assert parcels.unpack_rows(pa.concat_tables(blocks)) == [table, table.slice(2)]
 
 
 def test_columns_never_depend_on_the_data() -> None:
-    assert COLUMNS.table([]).schema == COLUMNS.table(PHOTOS).schema
-    assert COLUMNS.table(PHOTOS, pixels=False).schema == TRANSIT
+    assert parcels.pack([]).schema == parcels.pack(PHOTOS).schema
+    assert parcels.pack_rows(rows([])).schema == parcels.pack_rows(rows(PHOTOS)).schema
+    assert rows([]).schema == rows(PHOTOS).schema == TRANSIT
     assert TRANSIT.names[: len(SCHEMA.names)] == SCHEMA.names
+
+
+def test_a_row_says_what_is_known_of_its_photo_and_faces() -> None:
+    failed, restored = rows([PHOTOS[1], PHOTOS[3]]).to_pylist()
+    assert failed["status"] == "failed"
+    assert failed["error"] == {
+        "stage": "read",
+        "class": "storage",
+        "message": "busy",
+        "attempts": 11,
+        "retryable": True,
+    }
+    assert (failed["path"], failed["mtime"], failed["retry"]) == (SOURCE.path, SOURCE.mtime, True)
+    known = {"width": 10, "height": 20, "depth": 16, "pages": 2, "tone": "tinted", "seconds": [("read", 0.5)]}
+    assert {name: restored[name] for name in known} == known
+    assert restored["output"]["way"] == "dct"
+    face, given = restored["faces"][1], PHOTOS[3].faces[1]
+    assert (face["status"], face["method"], face["seed"], face["box"]) == ("restored", "b", given.seed, list(given.box))
+    assert given.landmarks is not None
+    assert given.matrix is not None
+    assert face["landmarks"] == given.landmarks.ravel().tolist()
+    assert face["affine"] == given.matrix.ravel().tolist()
+    assert face["before"] == [("noise", 3.0), ("sharpness", 0.25)]

@@ -17,7 +17,7 @@ from infra.errors import ConfigError, StorageError
 from infra.storage import Storage
 from pipeline import cli
 from pipeline import ledger as ledgers
-from pipeline.columns import Columns
+from pipeline.columns import rows as rows_of
 from pipeline.exits import FINDINGS, OK, OPERATOR
 from pipeline.ledger import parquet
 from pipeline.manifest import SCHEMA
@@ -75,7 +75,7 @@ def bare(path: str, fault: Fault | None = None) -> Photo:
 
 
 def table(photos: list[Photo]) -> pa.Table:
-    return Columns({}).table(photos, pixels=False).select(SCHEMA.names)
+    return rows_of(photos).select(SCHEMA.names)
 
 
 def publish(sink: str, *parts: list[Photo], run: str = "run", stored: bool = True) -> None:

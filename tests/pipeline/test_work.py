@@ -13,7 +13,7 @@ from infra.errors import ConfigError, ResourceError, StorageError
 from infra.listing import Listing
 from infra.storage import Entry
 from pipeline import ledger as ledgers
-from pipeline.columns import Columns
+from pipeline.columns import rows as rows_of
 from pipeline.job import Job, make_job
 from pipeline.manifest import SCHEMA
 from pipeline.resources import check_fits, needs
@@ -60,7 +60,7 @@ def publish(made: Job, *paths: str, **changes: Any) -> None:
         if listed.path in paths:
             source = Source(listed.uri, listed.path, listed.size, listed.etag, listed.mtime, target=listed.path)
             photos.append(replace(Photo(source, sha256="a" * 64, status=Status.NO_FACE), **changes))
-    table = Columns({}).table(photos, pixels=False).select(SCHEMA.names)
+    table = rows_of(photos).select(SCHEMA.names)
     index = SCHEMA.get_field_index("recipe")
     table = table.set_column(index, SCHEMA.field("recipe"), pa.array(["r"] * len(photos), pa.string()))
     ledger.publish(1, "run", table, {})
@@ -125,7 +125,7 @@ def entry(etag: str | None = "e", mtime: datetime | None = THEN, size: int | Non
 def surveyed(tmp_path: Path, row: Photo, seen: Entry, retry: Retry = NO_RETRY, copy: bool = False) -> list[Source]:
     """What is due of one listed object, in a sink that has one row."""
     made = job("s3://b", tmp_path / "out", write={"unchanged": "copy" if copy else "skip"})
-    table = Columns({}).table([row], pixels=False).select(SCHEMA.names)
+    table = rows_of([row]).select(SCHEMA.names)
     ledgers.load(made.storage, made.sink).publish(1, "run", table, {})
     survey = Survey(made, ledgers.load(made.storage, made.sink), retry, Share())
     survey.take([seen])

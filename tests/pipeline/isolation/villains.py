@@ -156,6 +156,20 @@ def modules_of_prepare(packed: bytes) -> Sequence[Stage]:
     return [Modules()]
 
 
+class Sizes:
+    """Puts the size of each photo's file, as the child has it, into its path."""
+
+    name = "sizes"
+
+    def __call__(self, photos: list[Photo]) -> list[Photo]:
+        told = [str(None if photo.data is None else photo.data.size) for photo in photos]
+        return [replace(one, source=replace(one.source, path=path)) for one, path in zip(photos, told, strict=True)]
+
+
+def sizes() -> Sequence[Stage]:
+    return [Sizes()]
+
+
 def photo(path: str, size: int = 1000) -> Photo:
     data = np.random.default_rng(len(path)).integers(0, 200, size, dtype=np.uint8)
     return Photo(Source(f"file:///{path}", path), data=data)
