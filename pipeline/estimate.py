@@ -1,21 +1,24 @@
 """What a run would come to: faces, bytes, hours and price, from a random sample of the photos that are due.
 
-The sample goes through the very chains of a run, in the same child processes, one after the other; results go to a
-temporary folder. The intervals say what a sample of that size leaves open, not how the machines of the run differ
-from this one.
+The sample goes through the very chains of a run, in the same child processes, one for each pool and all at once, but
+never more of them than there are CPUs: a process that is alone on a machine is faster than one beside others. Results
+go to a temporary folder. The intervals say what a sample of that size leaves open, not how the machines of the run
+differ from this one.
 """
 
 import hashlib
 import heapq
 import json
+import os
 import pickle
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain
 from typing import Any, cast
 
 import numpy as np
@@ -40,6 +43,7 @@ RESAMPLES = 2000
 WAVE = 10_000
 START_SECONDS = 10.0  # of Ray, and of the first child of each pool: 12 to 18 for a whole small job
 Floats = NDArray[np.float64]
+OneBatch = Callable[[list[Photo]], list[Photo]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,45 +134,64 @@ def known(job: Job, name: str) -> float | None:
 
 
 def measured(job: Job, sources: Sequence[Source], plan: Sequence[Step]) -> Sample:
-    """The sample through all steps, a batch at a time as in a run."""
-    sample, size = Sample(), job.config.run.batch
-    batches = [[Photo(source) for source in sources[at : at + size]] for at in range(0, len(sources), size)]
-    with tempfile.TemporaryDirectory(prefix="daguerre-") as folder:
+    """The sample through all steps at once, a batch at a time as in a run."""
+    sample, size = Sample(seconds={step.name: [] for step in plan}), job.config.run.batch
+    starts = range(0, len(sources), size)
+    batches = [given([Photo(source) for source in sources[at : at + size]]) for at in starts]
+    turns = threading.Semaphore(len(os.sched_getaffinity(0)))
+    with tempfile.TemporaryDirectory(prefix="daguerre-") as folder, ExitStack() as opened:
         elsewhere = replace(job, sink=f"file://{folder}/sink", lease=None)
-        for step in plan:
-            batches, sample.seconds[step.name] = through(step, elsewhere, batches)
-    for photo in chain.from_iterable(batches):
+        works = [opened.enter_context(at_work(step, elsewhere, turns, sample.seconds[step.name])) for step in plan]
+        for work in works:
+            thread = ThreadPoolExecutor(1)
+            opened.callback(thread.shutdown, cancel_futures=True)
+            batches = [thread.submit(lambda work, before: work(before.result()), work, batch) for batch in batches]
+        photos = [photo for batch in batches for photo in batch.result()]
+    for photo in photos:
         sample.faces.append(len(photo.faces))
         sample.restored.append(sum(face.status is FaceStatus.RESTORED for face in photo.faces))
         sample.bytes_read.append(photo.bytes_read)
     return sample
 
 
-def through(step: Step, job: Job, batches: Sequence[list[Photo]]) -> tuple[list[list[Photo]], list[float]]:
-    """All batches through one step, and the seconds of each photo: its stages' own, and its share of the crossing."""
+def given(photos: list[Photo]) -> "Future[list[Photo]]":
+    """``photos`` as a step's result."""
+    result: Future[list[Photo]] = Future()
+    result.set_result(photos)
+    return result
+
+
+@contextmanager
+def at_work(step: Step, job: Job, turns: threading.Semaphore, seconds: list[float]) -> Generator[OneBatch]:
+    """What does one batch of ``step``, in its turn, and adds the ``seconds`` of each photo: its stages' own, and its
+    share of the crossing.
+    """
     if step.skip is not None:
-        method = step.name.removeprefix("restore ")
-        mine = [sum(face.method == method and face.crop is not None for face in photo.faces) for photo in flat(batches)]
-        return list(batches), [step.skip * count for count in mine]
+        yield partial(skipped, step.name.removeprefix("restore "), step.skip, seconds)
+        return
     limits = Limits(job.config.run.photo_seconds, job.config.run.worker_memory_mb)
-    done: list[list[Photo]] = []
-    seconds: list[float] = []
     with closing(Sandbox(pickle.dumps(partial(step.build, job)), limits)) as sandbox:
         sandbox.wait_until_ready()
-        supervisor = Supervisor(sandbox)
-        for batch in batches:
-            started = time.perf_counter()
-            after = supervisor(batch)
-            wall = time.perf_counter() - started
-            own = [spent(new) - spent(old) for new, old in zip(after, batch, strict=True)]
-            share = max(0.0, wall - sum(own)) / len(batch)
-            seconds += [one + share for one in own]
-            done.append(after)
-    return done, seconds
+        yield partial(timed, Supervisor(sandbox), turns, seconds)
 
 
-def flat(batches: Sequence[list[Photo]]) -> Iterator[Photo]:
-    return chain.from_iterable(batches)
+def skipped(method: str, each: float, seconds: list[float], batch: list[Photo]) -> list[Photo]:
+    """A batch of ``method``, which takes ``each`` seconds a face and is not here."""
+    crops = [sum(face.method == method and face.crop is not None for face in photo.faces) for photo in batch]
+    seconds += [each * count for count in crops]
+    return batch
+
+
+def timed(supervisor: Supervisor, turns: threading.Semaphore, seconds: list[float], batch: list[Photo]) -> list[Photo]:
+    """A batch through a child."""
+    with turns:
+        started = time.perf_counter()
+        after = supervisor(batch)
+        wall = time.perf_counter() - started
+    own = [spent(new) - spent(old) for new, old in zip(after, batch, strict=True)]
+    share = max(0.0, wall - sum(own)) / len(batch)
+    seconds += [one + share for one in own]
+    return after
 
 
 def spent(photo: Photo) -> float:
