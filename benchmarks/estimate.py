@@ -1,6 +1,6 @@
 """Does the estimate hold what a run then takes? 2,000 photos made of a few, one run, and estimates from 200 of them.
 
-    PYTHONPATH=. python benchmarks/estimate.py PHOTOS WEIGHTS [--photos 2000] [--sample 200] [--seeds 10]
+    PYTHONPATH=. python benchmarks/estimate.py PHOTOS WEIGHTS [--photos 2000] [--sample 200] [--seeds 10] [--archive N]
 
 PHOTOS is a folder of photos with and without faces and ``manifest.csv`` (columns ``file`` and ``faces``), WEIGHTS one
 with the detector's. Each photo is reduced at random to 240 to 720 pixels and stored as JPEG; the method is ``classic``
@@ -49,9 +49,9 @@ def photos_of(folder: Path) -> list[Image.Image]:
     return photos
 
 
-def archive(photos: list[Image.Image], count: int, folder: Path) -> None:
+def archive(photos: list[Image.Image], count: int, folder: Path, seed: int) -> None:
     """``count`` photos below ``folder``, each one of ``photos`` at a random size."""
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(seed)
     folder.mkdir()
     for number in range(count):
         photo = photos[int(rng.integers(len(photos)))]
@@ -66,13 +66,14 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("--photos", type=int, default=2000)
     parser.add_argument("--sample", type=int, default=200)
+    parser.add_argument("--archive", type=int, default=SEED, help="seed of the photos")
     parser.add_argument("--seeds", type=int, default=10)
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     os.environ["DAGUERRE_WEIGHTS"] = str(options.weights.absolute())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        archive(photos_of(options.source), options.photos, folder / "in")
+        archive(photos_of(options.source), options.photos, folder / "in", options.archive)
         config = Config.model_validate({"method": "classic", "methods": {"classic": CLASSIC}})
         job = make_job(str(folder / "in"), str(folder / "out"), config)
         outcome = restore(job, Retry(), Trial(), quiet=True)

@@ -41,7 +41,10 @@ from stages.recipe import named
 CONFIDENCE = 0.95
 RESAMPLES = 2000
 WAVE = 10_000
-START_SECONDS = 10.0  # of Ray, and of the first child of each pool: 12 to 18 for a whole small job
+START_SECONDS = 15.0  # of Ray, and of the first child of each pool: 12 to 18 for a whole small job
+BUSY = (
+    0.8  # of the CPUs' time goes to the pools where that is what a run lacks; the rest to Ray, the driver, and waiting
+)
 Floats = NDArray[np.float64]
 OneBatch = Callable[[list[Photo]], list[Photo]]
 
@@ -230,11 +233,11 @@ def interval(figures: Sequence[Floats], of_means: Callable[..., float], share: f
 
 def duration(means: Sequence[float], photos: int, pools: Sequence[Pool], cpus: float) -> float:
     """Seconds of a run whose steps take ``means`` seconds a photo: as long as its slowest pool, or as all of them
-    together where they have fewer CPUs than processes.
+    together where they have fewer CPUs than processes (``BUSY``: benchmarks/estimate.py).
     """
     slowest = max(mean / pool.max_size for mean, pool in zip(means, pools, strict=True))
     on_cpus = [mean for mean, pool in zip(means, pools, strict=True) if not pool.gpus]
-    return START_SECONDS + photos * max(slowest, sum(on_cpus) / max(1.0, cpus))
+    return START_SECONDS + photos * max(slowest, sum(on_cpus) / (BUSY * max(1.0, cpus)))
 
 
 def priced(run: Interval, read: int, pools: Sequence[Pool], rates: Rates) -> Interval:

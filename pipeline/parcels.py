@@ -26,7 +26,7 @@ def pack(photos: Sequence[Photo]) -> pa.Table:
     for part in (part for parts in messages for part in parts):
         content[at : at + part.nbytes] = np.frombuffer(part, np.uint8)
         at += part.nbytes
-    buffers = [None, pa.py_buffer(ends), pa.py_buffer(content)]
+    buffers = [None, pa.py_buffer(ends.data), pa.py_buffer(content.data)]
     return pa.table({PHOTO: pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(messages), buffers)})
 
 
@@ -47,7 +47,7 @@ def pack_rows(rows: pa.Table) -> pa.Table:
 
 def unpack_rows(block: pa.Table) -> list[pa.Table]:
     """The tables in a block of ``pack_rows``."""
-    return [pa.ipc.open_stream(cell).read_all() for cell in cells(block, ROWS)]
+    return [pa.ipc.open_stream(pa.py_buffer(cell)).read_all() for cell in cells(block, ROWS)]
 
 
 def cells(block: pa.Table, column: str) -> Iterator[memoryview]:

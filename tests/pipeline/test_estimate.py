@@ -44,9 +44,9 @@ def test_a_sample_of_all_photos_leaves_nothing_open() -> None:
 
 def test_the_slowest_pool_decides_or_the_cpus_do() -> None:
     pools = [Pool(max_size=4), Pool(max_size=1, gpus=1), Pool(max_size=2)]
-    assert duration([1.0, 0.1, 0.2], 100, pools, cpus=16) == pytest.approx(10 + 100 * 0.25)
-    assert duration([1.0, 0.1, 0.2], 100, pools, cpus=2) == pytest.approx(10 + 100 * 0.6)
-    assert duration([1.0, 0.9, 0.2], 100, pools, cpus=16) == pytest.approx(10 + 100 * 0.9)
+    assert duration([1.0, 0.1, 0.2], 100, pools, cpus=16) == pytest.approx(15 + 100 * 0.25)
+    assert duration([1.0, 0.1, 0.2], 100, pools, cpus=2) == pytest.approx(15 + 100 * 0.6 / 0.8)
+    assert duration([1.0, 0.9, 0.2], 100, pools, cpus=16) == pytest.approx(15 + 100 * 0.9)
 
 
 def test_the_price_is_that_of_the_pools_at_their_largest_and_of_the_bytes() -> None:
