@@ -133,7 +133,7 @@ def test_a_gpu_that_is_not_here_is_said_so_or_taken_from_the_rates(crops: Path, 
         crops, tmp_path / "out", methods={"classic": on_gpu}, rates={"seconds_per_face": {"classic": 5}}
     )
     found = estimate(job, work, 14, cpus=64)
-    assert found["seconds"]["value"] == pytest.approx(10 + 5 * 12)
+    assert found["seconds"]["value"] == pytest.approx(15 + 5 * 12)
 
 
 def test_an_estimate_of_nothing_is_refused(crops: Path, tmp_path: Path, run: Restoring) -> None:
