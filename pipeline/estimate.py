@@ -19,6 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import hypot
 from typing import Any, cast
 
 import numpy as np
@@ -42,9 +43,9 @@ CONFIDENCE = 0.95
 RESAMPLES = 2000
 WAVE = 10_000
 START_SECONDS = 15.0  # of Ray, and of the first child of each pool: 12 to 18 for a whole small job
-BUSY = (
-    0.8  # of the CPUs' time goes to the pools where that is what a run lacks; the rest to Ray, the driver, and waiting
-)
+# Of the CPUs' time so much goes to the pools where CPUs are what a run lacks; the rest to Ray, the driver, and waiting.
+BUSY = 0.8
+SPREAD = 0.06  # of its time: how far apart are what ``duration`` says and what a run takes, the sample aside
 Floats = NDArray[np.float64]
 OneBatch = Callable[[list[Photo]], list[Photo]]
 
@@ -87,7 +88,7 @@ def estimate(job: Job, work: Work, count: int, cpus: float, seed: int = 0) -> di
     sample = measured(job, sources, plan)
     rates, pools = job.config.rates, [step.pool for step in plan]
     seconds = [np.array(sample.seconds[step.name]) for step in plan]
-    run = interval(seconds, lambda *means: duration(means, work.due, pools, cpus))
+    run = widened(interval(seconds, lambda *means: duration(means, work.due, pools, cpus)))
     totals = {
         "faces": scaled(sample.faces, work.due),
         "restored_faces": scaled(sample.restored, work.due),
@@ -238,6 +239,14 @@ def duration(means: Sequence[float], photos: int, pools: Sequence[Pool], cpus: f
     slowest = max(mean / pool.max_size for mean, pool in zip(means, pools, strict=True))
     on_cpus = [mean for mean, pool in zip(means, pools, strict=True) if not pool.gpus]
     return START_SECONDS + photos * max(slowest, sum(on_cpus) / (BUSY * max(1.0, cpus)))
+
+
+def widened(run: Interval) -> Interval:
+    """The interval of a time with ``SPREAD`` in it, beside what the sample leaves open (benchmarks/estimate.py)."""
+    more = SPREAD * run.value
+    return Interval(
+        run.value, run.value - hypot(run.value - run.low, more), run.value + hypot(run.high - run.value, more)
+    )
 
 
 def priced(run: Interval, read: int, pools: Sequence[Pool], rates: Rates) -> Interval:

@@ -12,7 +12,7 @@ from infra.config import Config, Pool, Rates
 from infra.errors import ConfigError
 from infra.storage import Storage
 from pipeline.cli import run as daguerre
-from pipeline.estimate import Interval, duration, estimate, interval, lines, priced, sampled, scaled, steps
+from pipeline.estimate import Interval, duration, estimate, interval, lines, priced, sampled, scaled, steps, widened
 from pipeline.job import Job, make_job
 from pipeline.ledger import load
 from pipeline.record import Outcome
@@ -47,6 +47,11 @@ def test_the_slowest_pool_decides_or_the_cpus_do() -> None:
     assert duration([1.0, 0.1, 0.2], 100, pools, cpus=16) == pytest.approx(15 + 100 * 0.25)
     assert duration([1.0, 0.1, 0.2], 100, pools, cpus=2) == pytest.approx(15 + 100 * 0.6 / 0.8)
     assert duration([1.0, 0.9, 0.2], 100, pools, cpus=16) == pytest.approx(15 + 100 * 0.9)
+
+
+def test_the_interval_of_a_time_holds_more_than_the_sample_leaves_open() -> None:
+    assert widened(Interval(1000, 920, 1080)) == Interval(1000, 900, 1100)
+    assert widened(Interval(1000, 1000, 1000)) == Interval(1000, 940, 1060)
 
 
 def test_the_price_is_that_of_the_pools_at_their_largest_and_of_the_bytes() -> None:
