@@ -1,10 +1,10 @@
 """What the engine itself costs: a method that sleeps as a GPU would, against the bare loop around the same sleep.
 
-    PYTHONPATH=. python -m benchmarks.engine [--batches 60] [--workers 1 2 4 8] [--megabytes 2]
+    PYTHONPATH=. python -m benchmarks.engine [--batches 60] [--workers 1 2 4 8] [--photos 8] [--megabytes 2]
 
-Photos of 2 MB are read, cross to the method's worker with a crop of 512 pixels, which sleeps 1 s for a batch of 8, and
-cross to the last step, which stores nothing: all that is left is Ray Data, the child processes, the columns, the ledger
-and the manifest. With ``--workers`` the method's pool has so many actors, on as many simulated nodes of one CPU, and so
+Photos of 2 MB are read, cross to the method's worker with a crop of 512 pixels, which sleeps 1 s a batch, and cross to
+the last step, which stores nothing: all that is left is Ray Data, the child processes, the messages, the ledger and the
+manifest. With ``--workers`` the method's pool has so many actors, on as many simulated nodes of one CPU, and so
 many times the batches to do. Prints a JSON line a round: seconds from the first batch to the last, the bare loop's, the
 share of the engine, and where the rest went (start of Ray and children, seconds of each step).
 """
@@ -44,7 +44,9 @@ def bare(batches: int) -> float:
 
 
 def round_of(folder: Path, workers: int, batches: int, size: int, feeders: int) -> dict[str, Any]:
-    """One run with ``workers`` on as many nodes, each with ``batches`` of ``size`` photos to do."""
+    """One run with ``workers`` on as many nodes, each with ``batches`` of ``size`` photos to do. ``feeders`` actors
+    read, and as many finish.
+    """
     times: list[float] = []
 
     def timed(outcome: Outcome) -> Generator[pa.Table]:
@@ -102,14 +104,9 @@ def main() -> None:
                 cluster.add_node(**node)
             environment = {"working_dir": str(folder / "empty")}
             ray.init(cluster.address, runtime_env=environment, logging_level=logging.ERROR, log_to_driver=False)
-            print(
-                json.dumps(
-                    round_of(
-                        folder, workers, arguments.batches, arguments.photos, arguments.feeders or max(1, workers // 4)
-                    )
-                ),
-                flush=True,
-            )
+            feeders = arguments.feeders or max(1, workers // 4)
+            told = round_of(folder, workers, arguments.batches, arguments.photos, feeders)
+            print(json.dumps(told), flush=True)
             ray.shutdown()
             cluster.shutdown()
 

@@ -15,7 +15,9 @@ CACHE_BYTES = 2**31
 
 @dataclass(slots=True)
 class Pictures(Sequence[Pixels], ABC):
-    """The images ``names`` below ``source``, each (H, W, 3) uint8 RGB. Up to ``CACHE_BYTES`` of them are kept."""
+    """The images ``names`` below ``source``, each (H, W, 3) uint8 RGB; ``side`` pixels are their side, or the most that
+    it may be. Up to ``CACHE_BYTES`` of them are kept.
+    """
 
     storage: Storage
     source: str

@@ -4,7 +4,7 @@ import ctypes
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
 LARGEST = 32 * 2**20  # bytes: the most that glibc takes; larger arrays always go back to the system
-KEPT = 128 * 2**20
+KEPT = 128 * 2**20  # bytes of freed memory at the end of the heap
 
 
 def keep_freed_memory() -> None:

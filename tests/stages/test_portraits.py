@@ -64,6 +64,12 @@ def test_a_wrong_list_of_landmarks_is_one_line(tmp_path: Path, text: str, said: 
         portraits(Storage(), tmp_path.as_uri(), 8, (tmp_path / "l.csv").as_uri())
 
 
+def test_a_part_of_the_faces_is_a_sequence_of_its_own(tmp_path: Path) -> None:
+    part = portraits(Storage(), aligned(tmp_path / "f", 5), 8)[1:4:2]
+    assert part.names == ("001.png", "003.png")
+    assert [face[4, 4].tolist() for face in part] == [[1, 2, 0], [3, 6, 0]]
+
+
 def test_a_face_is_read_once(tmp_path: Path) -> None:
     faces = portraits(Storage(), aligned(tmp_path / "f", 2), 8)
     first = faces[0]
