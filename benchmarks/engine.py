@@ -26,10 +26,11 @@ from ray.cluster_utils import Cluster
 from benchmarks import engine_stages
 from infra.config import Config
 from pipeline import chains
+from pipeline.engine import on_ray
 from pipeline.job import make_job
 from pipeline.record import Outcome
 from pipeline.retry import Retry
-from pipeline.run import on_ray, restore
+from pipeline.run import restore
 from pipeline.work import Trial
 
 STORE = 600 * 2**20  # a node; simulated nodes have 150 MB if nothing is said, which holds back pools of two actors

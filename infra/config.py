@@ -192,6 +192,7 @@ class Run(Section):
     small_parts: Positive = 100
     wave: Positive = 100_000
     lease_seconds: Annotated[float, Field(gt=0)] = 60
+    wait_seconds: Annotated[float, Field(gt=0)] = 1800
     max_failed: str | None = None
     photo_seconds: Annotated[float, Field(gt=0)] = 300
     worker_memory_mb: Positive | None = None

@@ -7,7 +7,8 @@
         │   └── SinkHeld       a sink that another run works into (exit code 75)
         ├── WeightsError       a weights file that is missing, unknown or not what it should be
         ├── ResourceError      pools that do not fit the cluster, stages that do not fit their memory
-        │   └── NoCluster      a cluster that cannot be reached (exit code 75)
+        │   ├── NoCluster      a cluster that cannot be reached (exit code 75)
+        │   └── NoPlace        a cluster on which a step found no place in time (exit code 75)
         └── RecipeError        a sink whose rows were made by another recipe
 
 A photo's fault is not in this tree: it is a value (``stages.photo.Fault``) that ends in the manifest.
@@ -63,6 +64,16 @@ class NoCluster(ResourceError):  # noqa: N818
     """A Ray cluster that cannot be reached."""
 
     later = True
+
+
+class NoPlace(ResourceError):  # noqa: N818
+    """A cluster on which ``steps`` of the flow found no place in time."""
+
+    later = True
+
+    def __init__(self, message: str, hint: str = "", steps: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint)
+        self.steps = steps
 
 
 class RecipeError(OperatorError):

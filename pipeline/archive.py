@@ -11,7 +11,8 @@ publishes a manifest part after the results that it mentions (``pipeline.run``).
 """
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import ray.data
@@ -23,6 +24,7 @@ from pipeline import chains, parcels
 from pipeline.gate import Gate
 from pipeline.isolation.messages import Limits
 from pipeline.job import Job
+from pipeline.resources import step_of
 from pipeline.worker import FirstWorker, LastWorker, MethodWorker, Worker
 from stages.photo import Photo, Source
 from stages.recipe import named
@@ -34,25 +36,47 @@ def flow(job: Job, todo: Sequence[Source], gate: Gate) -> Dataset:
     """Every photo of ``todo`` that ``gate`` lets in, worked on and its result stored; comes back as blocks of rows for
     the manifest (``parcels.pack_rows``), in any order.
     """
-    pools = job.config.run
     photos = ray.data.from_blocks(blocks(job, todo))  # as from_arrow, but without tasks that look at each block
-    photos = add(photos, job, pools.prepare, chains.prepare, FirstWorker, gate)
-    for name in job.recipe.methods:
-        photos = add(photos, job, named(job.config, name).pool, partial(chains.restore, name=name), MethodWorker, gate)
-    return add(photos, job, pools.finish, chains.finish, LastWorker, gate)
+    for step in steps(job, gate.away):
+        photos = add(photos, job, step, gate)
+    return photos
 
 
-def add(photos: Dataset, job: Job, pool: Pool, build: chains.Build, worker: type[Worker], gate: Gate) -> Dataset:
-    """One more pool of actors, each of which has its stages built once, in a child.
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One pool of actors, each of which has its stages built once, in a child."""
+
+    name: str
+    worker: type[Worker]
+    build: chains.Build
+    pool: Pool
+
+
+def steps(job: Job, away: Collection[str] = ()) -> list[Step]:
+    """The flow's steps in order, without those of the methods ``away``."""
+    run = job.config.run
+    methods = [name for name in job.recipe.methods if name not in away]
+    return [
+        Step("prepare", FirstWorker, chains.prepare, run.prepare),
+        *(
+            Step(step_of(name), MethodWorker, partial(chains.restore, name=name), named(job.config, name).pool)
+            for name in methods
+        ),
+        Step("finish", LastWorker, chains.finish, run.finish),
+    ]
+
+
+def add(photos: Dataset, job: Job, step: Step, gate: Gate) -> Dataset:
+    """One more step.
 
     An actor that dies, with its node perhaps, is started again and given its batch again, without end: that is not held
     against photos, which can end nothing but a child.
     """
-    run = job.config.run
+    run, pool = job.config.run, step.pool
     limits = Limits(run.photo_seconds, run.worker_memory_mb)
     return photos.map_batches(
-        worker,
-        fn_constructor_args=(pickle.dumps(partial(build, job)), limits, gate),
+        step.worker,
+        fn_constructor_args=(pickle.dumps(partial(step.build, job)), limits, gate, step.name),
         batch_size=run.batch,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(

@@ -34,6 +34,7 @@ class Drain:
         self.over = False
         self.waiting = False
         self.woken = False
+        self.interrupted = False
         self.left = threading.Event()
         self.before: dict[signal.Signals, signal.Handlers | Callable[[int, FrameType | None], object] | int | None] = {}
 
@@ -57,6 +58,7 @@ class Drain:
         if self.woken:
             self.woken = False
             if self.waiting:
+                self.interrupted = True
                 raise KeyboardInterrupt
         elif self.asked:
             raise KeyboardInterrupt
@@ -66,11 +68,25 @@ class Drain:
     def until(self, finished: Callable[[], bool]) -> Generator[None]:
         """While this lasts, ``finished`` says whether nothing is in flight any more. It is called from a thread."""
         self.finished = finished
+        self.interrupted = False
         try:
             yield
         finally:
             with self.asking:
                 self.finished = never
+
+    def wake(self) -> None:
+        """Once while ``until`` lasts, let who waits in ``through`` get ``KeyboardInterrupt``: there is nothing to wait
+        for. Who works on what has come is left alone, and so is a thread other than the main one.
+        """
+        if self.waiting and not self.interrupted:
+            self.strike()
+
+    def strike(self) -> None:
+        with self.asking:
+            if self.before and not self.left.is_set():
+                self.woken = True
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
     def through(self, items: Iterable[Item]) -> Iterator[Item]:
         """``items``, until nothing more is waited for: then ``KeyboardInterrupt``."""
@@ -97,10 +113,8 @@ class Drain:
         while time.monotonic() < until and not self.ended():
             if self.left.wait(EVERY):
                 return
-        with self.asking:
-            if not self.left.is_set():
-                self.over = self.woken = True
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+        self.over = True
+        self.strike()
 
     def ended(self) -> bool:
         with self.asking:

@@ -1,17 +1,20 @@
 """The gate that photos go through into the flow, for all nodes: while a run is being stopped it is closed.
 
-It also keeps what ends a run, as it was raised: Ray Data hands the driver its text alone.
+It also keeps which steps have actors and where, and what ends a run, as it was raised: Ray Data hands the driver its
+text alone.
 """
 
 import contextlib
-from collections.abc import Generator
-from typing import Any
+from collections.abc import Generator, Sequence
+from typing import Any, cast
 
 import ray
 from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from infra.errors import OperatorError
 from pipeline.isolation.faults import OurFault
+from stages.photo import Photo
 
 ANSWER_SECONDS = 10.0
 
@@ -23,10 +26,20 @@ class Keeper:
         self.open = True
         self.photos = 0
         self.faults: list[OperatorError | OurFault] = []
+        self.nodes: dict[str, set[str]] = {}
 
     def enter(self, photos: int) -> bool:
         self.photos += photos if self.open else 0
         return self.open
+
+    def turn_back(self, photos: int) -> None:
+        self.photos -= photos
+
+    def arrive(self, step: str, node: str) -> None:
+        self.nodes.setdefault(step, set()).add(node)
+
+    def arrived(self) -> dict[str, set[str]]:
+        return self.nodes
 
     def close(self) -> int:
         self.open = False
@@ -40,10 +53,14 @@ class Keeper:
 
 
 class Gate:
-    """A handle on the gate that travels to workers. A gate that cannot be reached counts as open."""
+    """A handle on the gate that travels to workers. A gate that cannot be reached counts as open.
 
-    def __init__(self, keeper: Any) -> None:
+    ``away`` are the methods that this flow has to do without.
+    """
+
+    def __init__(self, keeper: Any, away: frozenset[str] = frozenset()) -> None:
         self.keeper = keeper
+        self.away = away
 
     def enter(self, photos: int) -> bool:
         """Whether a batch of so many photos may begin; they are counted then."""
@@ -51,6 +68,25 @@ class Gate:
             return bool(ray.get(self.keeper.enter.remote(photos), timeout=ANSWER_SECONDS))
         except RayError:
             return True
+
+    def turn_back(self, photos: Sequence[Photo]) -> list[Photo]:
+        """``photos`` without those that need a method that is away: they leave the flow."""
+        staying = [photo for photo in photos if not needed(photo) & self.away]
+        if len(staying) < len(photos):
+            with contextlib.suppress(RayError):
+                ray.get(self.keeper.turn_back.remote(len(photos) - len(staying)), timeout=ANSWER_SECONDS)
+        return staying
+
+    def arrive(self, step: str) -> None:
+        """Say that an actor of ``step`` has a place here."""
+        self.keeper.arrive.remote(step, ray.get_runtime_context().get_node_id())
+
+    def arrived(self) -> dict[str, set[str]] | None:
+        """The nodes on which each step has, or had, an actor; None if that cannot be known now."""
+        try:
+            return cast("dict[str, set[str]]", ray.get(self.keeper.arrived.remote(), timeout=ANSWER_SECONDS))
+        except RayError:
+            return None
 
     def close(self) -> int | None:
         """Let nobody in any more; how many photos are in or through, None if that cannot be known now."""
@@ -72,12 +108,19 @@ class Gate:
             return None
 
 
+def needed(photo: Photo) -> set[str]:
+    """The methods that restore its faces."""
+    return {face.method for face in photo.faces if face.method is not None and face.crop is not None}
+
+
 @contextlib.contextmanager
-def opened() -> Generator[Gate]:
-    """A gate for one run."""
-    keeper: Any = ray.remote(num_cpus=0, max_restarts=-1)(Keeper).remote()
+def opened(away: frozenset[str] = frozenset()) -> Generator[Gate]:
+    """A gate for one flow, on the driver's node: what takes that node away ends the run anyway."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    actor: Any = ray.remote(num_cpus=0, max_restarts=-1)(Keeper)
+    keeper: Any = actor.options(scheduling_strategy=here).remote()
     try:
-        yield Gate(keeper)
+        yield Gate(keeper, away)
     finally:
         with contextlib.suppress(RayError):
             ray.kill(keeper)

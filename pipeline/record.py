@@ -24,8 +24,9 @@ from pipeline.work import Work
 
 @dataclass(slots=True)
 class Outcome:
-    """What a run came to. ``state`` is "finished", "stopped" (by the failure limit), "interrupted" or "broken" (by
-    ``error``, which is nobody's but ours or the operator's). ``shown`` is what of the tally stands in the metrics,
+    """What a run came to. ``state`` is "finished", "stopped" (by the failure limit), "interrupted", "waiting" (photos
+    are left that need methods without a place on the cluster: ``away``) or "broken" (by ``error``, which is nobody's
+    but ours or the operator's). ``shown`` is what of the tally stands in the metrics,
     ``estimate`` what ``plan --estimate`` said of this source and recipe.
     """
 
@@ -38,6 +39,7 @@ class Outcome:
     machine: dict[str, Any] = field(default_factory=dict[str, Any])
     drain: Drain = field(default_factory=Drain)
     error: Exception | None = None
+    away: set[str] = field(default_factory=set[str])
     shown: Series = field(default_factory=Series)
     estimate: dict[str, Any] | None = None
 
@@ -78,6 +80,7 @@ def record(outcome: Outcome, started: datetime) -> dict[str, Any]:
         "ended": datetime.now(UTC).isoformat(),
         "state": outcome.state,
         "error": told(outcome.error),
+        "away": sorted(outcome.away),
         "recipe": job.recipe.model_dump(mode="json"),
         "recipe_hash": job.recipe.hash,
         "code_version": code_version(),

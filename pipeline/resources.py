@@ -21,10 +21,15 @@ class Need:
     gpus: float = 0
 
 
+def step_of(method: str) -> str:
+    """What the step of a method is called."""
+    return f"restore {method}"
+
+
 def needs(job: Job) -> list[Need]:
     """Every step of the flow, in order."""
     run = job.config.run
-    methods = [(f"restore {name}", named(job.config, name).pool) for name in job.recipe.methods]
+    methods = [(step_of(name), named(job.config, name).pool) for name in job.recipe.methods]
     pools = [("prepare", run.prepare), *methods, ("finish", run.finish)]
     return [Need(name, pool.min_size, pool.cpus, pool.gpus) for name, pool in pools]
 

@@ -7,30 +7,23 @@ from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import cast
 
 import pyarrow as pa
 
 from infra.errors import ConfigError, RecipeError
 from infra.storage import StorageFault
 from pipeline import ledger as ledgers
-from pipeline.archive import flow
-from pipeline.cluster import connect
 from pipeline.columns import rows
 from pipeline.compaction import compact
 from pipeline.drain import Drain
+from pipeline.engine import on_ray
 from pipeline.estimate import newest
-from pipeline.gate import opened as open_gate
-from pipeline.isolation.faults import cause
 from pipeline.job import Job
 from pipeline.lease import Guarded, Holder, lease_uri
 from pipeline.ledger import Ledger
-from pipeline.metrics import Metrics
-from pipeline.parcels import unpack_rows
 from pipeline.progress import Progress
 from pipeline.publisher import Publisher
-from pipeline.record import Outcome, machine, write_record
-from pipeline.resources import check_fits
+from pipeline.record import Outcome, write_record
 from pipeline.retry import Retry
 from pipeline.subset import ALL, Share
 from pipeline.work import Trial, plan_work
@@ -102,6 +95,8 @@ def work_in_waves(publisher: Publisher, outcome: Outcome, engine: Engine, quiet:
             compact(publisher.ledger, settings.small_parts, outcome.job.run_id)
             if outcome.state != "finished":
                 return
+    if outcome.away and outcome.tally.total < outcome.work.due:
+        outcome.state = "waiting"
 
 
 def work_through(publisher: Publisher, outcome: Outcome, engine: Engine, quiet: bool) -> None:
@@ -124,26 +119,6 @@ def work_through(publisher: Publisher, outcome: Outcome, engine: Engine, quiet: 
             outcome.state = "finished" if drain.over and tally.total == todo else "interrupted"
         except Exception as error:
             outcome.state, outcome.error = "broken", error
-
-
-def on_ray(outcome: Outcome) -> Generator[pa.Table]:
-    """The flow's rows as they come, from a cluster that the job fits."""
-    job = outcome.job
-    with connect(job.config.run) as cluster:
-        check_fits(job, cluster)
-        outcome.machine = machine(cluster)
-        before = outcome.tally.total
-        with open_gate() as gate, outcome.drain.until(lambda: gate.close() == outcome.tally.total - before):
-            photos = flow(job, outcome.work.todo, gate)
-            metrics = Metrics(outcome)
-            try:
-                for block in photos.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-                    yield from unpack_rows(cast("pa.Table", block))
-                    metrics.show()
-            except Exception as error:
-                raise gate.reported() or cause(error) from None
-            finally:
-                metrics.show()
 
 
 def skip(publisher: Publisher, outcome: Outcome) -> None:

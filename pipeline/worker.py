@@ -21,14 +21,15 @@ from stages.write import target_of
 
 class Worker:
     """``build`` is a pickled ``isolation.messages.Build``. The child starts at once and is waited for at the first
-    block. What ends the run is reported at ``gate``.
+    block. That an actor of ``step`` is there, and what ends the run, is reported at ``gate``.
 
     Two blocks may be here at once: while the child works on one, the other becomes photos or a block again.
     """
 
-    def __init__(self, build: bytes, limits: Limits, gate: Gate) -> None:
+    def __init__(self, build: bytes, limits: Limits, gate: Gate, step: str) -> None:
         keep_freed_memory()
         self.gate = gate
+        gate.arrive(step)
         self.turn = threading.Lock()
         self.supervisor = Supervisor(Sandbox(build, limits))
         self.supervisor.sandbox.start()
@@ -49,10 +50,12 @@ class Worker:
 
 
 class FirstWorker(Worker):
-    """The first pool's. Behind a closed gate it takes no more photos: they leave the flow and have no row."""
+    """The first pool's. Behind a closed gate it takes no more photos: they leave the flow and have no row. So do those
+    that turn out to need a method that is away.
+    """
 
     def work(self, photos: list[Photo]) -> list[Photo]:
-        return super().work(photos) if self.gate.enter(len(photos)) else []
+        return self.gate.turn_back(super().work(photos)) if self.gate.enter(len(photos)) else []
 
 
 class MethodWorker(Worker):

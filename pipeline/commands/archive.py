@@ -12,7 +12,7 @@ from infra.storage import Storage, absolute
 from infra.uris import scheme_of
 from infra.weights import WeightStore
 from pipeline.commands.options import JobOptions
-from pipeline.exits import OK, SOME_FAILED, STOPPED, Exit
+from pipeline.exits import OK, SOME_FAILED, STOPPED, TRY_LATER, Exit
 from pipeline.job import make_job
 from pipeline.record import Outcome
 from pipeline.retry import Retry
@@ -143,4 +143,12 @@ def exit_of(outcome: Outcome) -> Exit:
         limit = outcome.job.config.run.max_failed
         print(f"error: stopped: more than {limit} of the photos failed", file=sys.stderr)
         return STOPPED
+    if outcome.state == "waiting":
+        left, seconds = outcome.work.due - outcome.tally.total, outcome.job.config.run.wait_seconds
+        print(
+            f"error: {left} photos wait for {', '.join(sorted(outcome.away))}: the cluster had no place for it in "
+            f"{seconds:g} s\n\nhint: the same command later does the rest; look after the machines",
+            file=sys.stderr,
+        )
+        return TRY_LATER
     return SOME_FAILED if outcome.tally.photos[Status.FAILED] else OK

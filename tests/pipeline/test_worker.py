@@ -16,10 +16,20 @@ from stages.photo import Photo
 from tests.pipeline.isolation import villains
 
 
+class Porter(Gate):
+    """A gate without Ray: everybody may enter."""
+
+    def arrive(self, step: str) -> None:
+        assert step == "prepare"
+
+    def enter(self, photos: int) -> bool:
+        return True
+
+
 @contextmanager
 def opened(kind: type[Worker]) -> Generator[Worker]:
     """A worker whose child says in each photo's path how large its file is there."""
-    worker = kind(pickle.dumps(villains.sizes), Limits(60), Gate(None))
+    worker = kind(pickle.dumps(villains.sizes), Limits(60), Porter(None), "prepare")
     with closing(worker.supervisor.sandbox):
         yield worker
 
