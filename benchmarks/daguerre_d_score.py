@@ -1,10 +1,10 @@
-"""At which score ``daguerre-d`` is to be used, from what its training never saw: held-out portraits and pictures.
+"""What each score of ``daguerre-d`` means, by what its training never saw: held-out portraits and pictures.
 
     python benchmarks/daguerre_d_score.py FACELESS PORTRAITS MARKS.csv [--weights FILE] [--scenes 120]
 
 Searched as in a run are the held-out tenth of FACELESS (``scripts/make_faceless.py``), and scenes of 512 pixels made of
 held-out portraits before such pictures. For each score it prints the share of the scenes' faces that is found, and the
-false faces in scenes and in pictures. ``models.detectors.daguerre_d.SHIFT`` makes 0.8 of the score that is chosen.
+false faces in scenes and in pictures.
 """
 
 import argparse

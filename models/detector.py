@@ -42,12 +42,13 @@ class DetectorSettings:
 
     ``score`` is the lowest score kept, in [0, 1]; ``pyramid`` the longer sides at which a photo is searched (each only
     if smaller than the photo; if none is, the photo itself). ``device`` is where a torch network runs; other detectors
-    run on the CPU, whatever it says.
+    run on the CPU, whatever it says. A detector that looks at its finds a second time does so only if ``again``.
     """
 
     score: float
     pyramid: tuple[int, ...]
     device: Device = "cpu"
+    again: bool = True
 
 
 @dataclass(frozen=True, slots=True)

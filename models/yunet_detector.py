@@ -37,21 +37,22 @@ PUBLISHED = {
 
 
 class TorchScale:
-    """The network at one scale. ``score`` is the lowest that is kept."""
+    """The network at one scale. ``score`` is the lowest that is kept, ``strides`` are the levels that are asked."""
 
     multiple = 32
 
-    def __init__(self, network: YuNet, score: float, device: Device = "cpu") -> None:
+    def __init__(self, network: YuNet, score: float, device: Device = "cpu", strides: Sequence[int] = STRIDES) -> None:
         self._device = torch.device(device)
         self._network = network.to(self._device).to(memory_format=torch.channels_last)
         self._score = score
+        self._strides = strides
 
     def search(self, photos: Sequence[Pixels]) -> list[Rows]:
         """See ``models.pyramid.OneScale``."""
         batch = as_batch(photos, self.multiple, self._device)
         with torch.inference_mode(), full_float32():
             outputs = self._network(network_input(batch))
-            return rows_of(outputs, batch.shape[2], self._score)
+            return rows_of(outputs, batch.shape[2], self._score, self._strides)
 
 
 def network_input(batch: torch.Tensor) -> torch.Tensor:
@@ -59,12 +60,14 @@ def network_input(batch: torch.Tensor) -> torch.Tensor:
     return batch.flip(-1).permute(0, 3, 1, 2).float()
 
 
-def rows_of(outputs: dict[str, torch.Tensor], width: int, lowest: float) -> list[Rows]:
+def rows_of(
+    outputs: dict[str, torch.Tensor], width: int, lowest: float, strides: Sequence[int] = STRIDES
+) -> list[Rows]:
     """The faces of each photo, best first, as rows (n, 15) of ``models.pyramid``.
 
     ``outputs`` are those of ``YuNet`` for a batch of ``width`` pixels in width.
     """
-    levels = [_candidates(outputs, stride, width // stride, lowest) for stride in STRIDES]
+    levels = [_candidates(outputs, stride, width // stride, lowest) for stride in strides]
     photos = torch.cat([photo for photo, _ in levels]).cpu()
     rows = torch.cat([row for _, row in levels]).cpu()
     return [_suppressed(rows[photos == index]) for index in range(len(outputs["cls_8"]))]

@@ -21,7 +21,7 @@ from stages.photo import Face, FaceStatus, Matrix, Photo, Pixels
 from stages.stage import each
 
 SURE = 0.95  # a face whose structure is that alike is there and in its place, whatever the detector says
-SCALE, SCORE = 256, 0.3  # a crop is searched at this side alone: its one face is large, and is there
+SCALE, SCORE = 128, 0.3  # a crop is searched at this side alone: its one face is there, as large as landmarks are best
 STRUCTURE, COLOUR, LANDMARKS = "guard.structure", "guard.colour", "guard.landmarks"
 NONE: Mapping[str, TemplateName] = MappingProxyType({})
 
@@ -129,7 +129,7 @@ class Guard:
 
 def looking_again(device: Device = "cpu") -> DetectorSettings:
     """The settings of the guard's detector: it sees crops, not photos."""
-    return DetectorSettings(SCORE, (SCALE,), device)
+    return DetectorSettings(SCORE, (SCALE,), device, again=False)
 
 
 def nearest(detector: Detector, picture: Pixels, expected: Matrix) -> Matrix | None:
