@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from models.detector import Detector, DetectorSettings, all_detectors
-from models.detectors.yunet import WEIGHTS
+from models.detectors import daguerre_d, yunet
 from models.nets.retinaface import BodyName, RetinaFace
 from models.pyramid import Pyramid
 from models.retinaface_detector import BGR_MEAN, TorchScale
@@ -117,11 +117,13 @@ def main() -> None:
     if importlib.util.find_spec("pillow_heif"):
         importlib.import_module("pillow_heif").register_heif_opener()
     photos = photos_of(options.photos)
-    weights = {WEIGHTS.name: options.weights / WEIGHTS.name}
+    weights = {yunet.WEIGHTS.name: options.weights / yunet.WEIGHTS.name}
+    if daguerre_d.WEIGHTS.place:
+        weights[daguerre_d.WEIGHTS.name] = daguerre_d.WEIGHTS.place
     print(f"{len(photos)} photos, {sum(photo.faces for photo in photos)} faces, score {options.score:g}")
     print(f"Python {platform.python_version()}, OpenCV {cv2.__version__}, torch {torch.__version__}\n")
     print("| Detector | Searched | Faces found | False faces | CPU ms a photo |\n|---|---|---|---|---|")
-    for name in ("yunet", "yunet-torch", "cascade"):
+    for name in ("yunet", "yunet-torch", "daguerre-d", "cascade"):
         for scales, levels in LEVELS.items() if name != "cascade" else [("its own way", ())]:
             settings = DetectorSettings(options.score, levels)
             found, cost = measured(all_detectors()[name].build(weights, settings), photos)

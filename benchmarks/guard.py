@@ -1,6 +1,6 @@
 """What the guard says of every face in a folder of photos: a method without downloads, and restorers that lie.
 
-    python benchmarks/guard.py ../shared/photos ../shared/weights [--method classic|daguerre-s]
+    python benchmarks/guard.py ../shared/photos ../shared/weights [--method classic|daguerre-s] [--detector yunet]
 
 For each restorer: how many faces are rejected at the default limits and by what, and the figures' quantiles. Another
 person's face is the crop of a face in another photo; faces are moved by 5 % of the crop in each direction, or tinted.
@@ -112,15 +112,16 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("weights", type=Path)
     parser.add_argument("--method", choices=("classic", "daguerre-s"), default="classic")
+    parser.add_argument("--detector", choices=("daguerre-d", "yunet"), default="daguerre-d")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    recipe = resolve(
-        Config.model_validate({"method": options.method, "leave": {"larger_than": 0, "good": {}}}), lambda _file: ""
-    )
+    settings = {"method": options.method, "leave": {"larger_than": 0, "good": {}}}
+    config = Config.model_validate(settings | {"detect": {"detector": options.detector}})
+    recipe = resolve(config, lambda _file: "")
     if recipe.detect is None or recipe.guard is None:
         raise RuntimeError("the defaults have a detector and a guard")
-    files = {file.name: options.weights / file.name for file in recipe.detect.spec.checkpoints}
+    files = {file.name: file.place or options.weights / file.name for file in recipe.detect.spec.checkpoints}
     detector = recipe.detect.spec.build(files, recipe.detect.settings("cpu"))
     found = list(faces_of(options.photos, recipe, detector))
     names, faces = [name for name, _ in found], [face for _, face in found]

@@ -1,9 +1,9 @@
 """Restores the faces of one photo without Ray, with the same stages as an archive's.
 
-    python examples/one_photo.py in.jpg out.jpg --detector daguerre-d
+    python examples/one_photo.py in.jpg out.jpg [--detector yunet]
 
-The result has the kind of file of the input, whatever its name. ``yunet``, the default detector, needs its weights:
-``daguerre weights fetch``.
+The result has the kind of file of the input, whatever its name. ``daguerre-d``, the default detector, and the default
+method need no download; ``yunet`` does (``daguerre weights fetch yunet_n_640_640.onnx``).
 """
 
 import argparse
@@ -80,7 +80,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Restore the faces of one photo.")
     parser.add_argument("photo", type=Path)
     parser.add_argument("result", type=Path)
-    parser.add_argument("--detector", default="yunet", help="yunet (default) or daguerre-d, which needs no download")
+    parser.add_argument("--detector", default="daguerre-d", help="daguerre-d (default), yunet, ...")
     options = parser.parse_args()
     try:
         photo = restore_photo(options.photo, Config(detect=Detect(detector=options.detector)))

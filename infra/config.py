@@ -112,7 +112,7 @@ class Method(Section):
 class Detect(Section):
     """``[detect]``: which detector, and which of its finds count as faces."""
 
-    detector: str = "yunet"
+    detector: str = "daguerre-d"
     score: Fraction = 0.8
     smallest: Annotated[float, Field(ge=0)] = 12
     pyramid: list[Positive] = [1280, 640, 320, 160]

@@ -35,7 +35,7 @@ def demo(folder: Path = DEFAULT) -> Exit:
 
 
 def restore(source: str, sink: str) -> None:
-    """The demo's job: the defaults, with the detector that needs no download."""
+    """The demo's job: the defaults, which need no download."""
     from pipeline.commands.archive import summary
     from pipeline.job import make_job
     from pipeline.retry import Retry
@@ -43,5 +43,5 @@ def restore(source: str, sink: str) -> None:
     from pipeline.work import Trial
 
     print("Restoring it (Ray takes some seconds to start)", flush=True)
-    config = load(None, {"detect.detector": "daguerre-d"})
+    config = load(None)
     print("\n".join(summary(run(make_job(source, sink, config), Retry(), Trial()))))

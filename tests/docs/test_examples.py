@@ -96,7 +96,8 @@ def test_the_example_says_that_weights_are_missing(
 ) -> None:
     monkeypatch.delenv("DAGUERRE_WEIGHTS", raising=False)
     monkeypatch.setenv("DAGUERRE_CACHE", str(portrait.parent / "cache"))
-    monkeypatch.setattr(sys, "argv", ["one_photo.py", str(portrait), str(portrait.with_name("out.png"))])
+    out = str(portrait.with_name("out.png"))
+    monkeypatch.setattr(sys, "argv", ["one_photo.py", str(portrait), out, "--detector", "yunet"])
     with pytest.raises(SystemExit) as stop:
         one_photo.main()
     assert stop.value.code == 2

@@ -45,7 +45,11 @@ def config(tmp_path: Path) -> Path:
         (["restore", "IN", "OUT", "--method", "clasic"], "error: there is no method clasic", "hint: known: classic"),
         (["restore", "IN", "OUT", "--retry", "bad"], "error: --retry: there is no failure class bad", "hint: known: "),
         (["plan", "IN", "OUT", "--limit", "0"], "error: --limit 0: must be at least 1", "hint: leave it out"),
-        (["restore", "IN", "OUT"], "error: weights are missing: yunet_n", "hint: daguerre weights fetch yunet_n"),
+        (
+            ["restore", "IN", "OUT", "--detector", "yunet"],
+            "error: weights are missing: yunet_n",
+            "hint: daguerre weights fetch yunet_n",
+        ),
         (["restore", "ftq://x", "OUT"], "error:", "hint:"),
         (["status", "OUT"], "error:", "hint: give the sink"),
         (["weights", "fetch", "none.pth"], "error: there is no weights file none.pth", "hint: known: "),
@@ -92,7 +96,7 @@ def test_a_plan_names_missing_weights_and_refuses(
 ) -> None:
     monkeypatch.setenv("DAGUERRE_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("DAGUERRE_CACHE", str(tmp_path / "cache"))
-    assert cli.run(["plan", str(archive), str(tmp_path / "out")]) == OPERATOR
+    assert cli.run(["plan", str(archive), str(tmp_path / "out"), "--detector", "yunet"]) == OPERATOR
     printed = capsys.readouterr()
     assert "weights  yunet_n_640_640.onnx missing" in printed.out
     assert "error: weights are missing" in printed.err

@@ -90,8 +90,10 @@ def test_only_methods_that_a_rule_can_choose_are_in_it() -> None:
     assert sorted(chosen.methods) == ["classic", "small"]
 
 
-def test_by_default_only_the_detectors_file_is_downloaded() -> None:
-    assert [file.name for file in checkpoints(Config()) if not file.packaged] == ["yunet_n_640_640.onnx"]
+def test_by_default_nothing_is_downloaded() -> None:
+    files = checkpoints(Config())
+    assert {file.name for file in files} == {"daguerre-s.safetensors", "daguerre-d.safetensors"}
+    assert all(file.packaged for file in files)
 
 
 def test_an_aligned_job_needs_no_detector() -> None:
