@@ -24,7 +24,8 @@ TELL = 30.0  # seconds after which the operator hears that a step waits
 
 class Attendance:
     """While this context lasts, a thread looks whether each of ``steps`` has an actor on a node that lives. ``missing``
-    are those that had none for ``seconds``; ``wake`` is called as long as there are any.
+    are those that had none for ``seconds`` in which nothing ``moved`` either; ``wake`` is called as long as there are
+    any. A step that has done all its work may lose its machines: what is behind it moves on.
 
     Actors report to ``gate`` when they are started. What cannot be known, while Ray's head does not answer, counts as
     there.
@@ -36,6 +37,7 @@ class Attendance:
         self.wake = wake
         self.nodes: dict[str, set[str]] = {step: set() for step in steps}
         self.seen = dict.fromkeys(steps, time.monotonic())
+        self.last = time.monotonic()
         self.told: set[str] = set()
         self.left = threading.Event()
         self.thread = threading.Thread(target=self.watch, daemon=True)
@@ -49,6 +51,10 @@ class Attendance:
     ) -> None:
         self.left.set()
 
+    def moved(self) -> None:
+        """Say that something came out of the last step."""
+        self.last = time.monotonic()
+
     @property
     def missing(self) -> list[str]:
         """The steps that had no actor for too long, in the flow's order."""
@@ -56,7 +62,7 @@ class Attendance:
 
     def without(self, seconds: float) -> list[str]:
         now = time.monotonic()
-        return [step for step, seen in self.seen.items() if now - seen > seconds]
+        return [step for step, seen in self.seen.items() if now - max(seen, self.last) > seconds]
 
     def watch(self) -> None:
         while not self.left.wait(min(EVERY, self.seconds / 5)):

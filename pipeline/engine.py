@@ -59,6 +59,7 @@ def through(outcome: Outcome, todo: Sequence[Source]) -> Generator[pa.Table]:
         metrics = Metrics(outcome)
         try:
             for block in photos.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+                attendance.moved()
                 yield from unpack_rows(cast("pa.Table", block))
                 metrics.show()
         except KeyboardInterrupt:

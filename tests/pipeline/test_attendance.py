@@ -53,6 +53,17 @@ def test_a_step_whose_only_node_went_is_missing(monkeypatch: pytest.MonkeyPatch)
     assert attending(book, {"one"}, monkeypatch) == ["restore a"]
 
 
+def test_a_step_that_has_done_its_work_may_lose_its_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    book = Book()
+    book.nodes = {"prepare": {"gone"}, "restore a": {"one"}}
+    monkeypatch.setattr(attendance, "living", lambda: {"one"})
+    with Attendance(["prepare", "restore a"], book, 0.5, pytest.fail) as watch:
+        for _ in range(10):
+            time.sleep(0.1)
+            watch.moved()
+        assert watch.missing == []
+
+
 def test_what_cannot_be_known_counts_as_there(monkeypatch: pytest.MonkeyPatch) -> None:
     book = Book()
     assert attending(book, None, monkeypatch) == []
@@ -68,7 +79,7 @@ def settings(gpus: float) -> dict[str, object]:
         "method": "near",
         "methods": {"near": classic, "far": classic | {"pool": {"gpus": gpus}}},
         "rules": [{"name": "by name", "path": ["far*"], "use": "far"}],
-        "run": {"batch": 2, "part_rows": 3, "wait_seconds": 15, "grows_to": {"gpus": 1}},
+        "run": {"batch": 2, "part_rows": 3, "wait_seconds": 30, "grows_to": {"gpus": 1}},
     }
 
 
@@ -86,7 +97,7 @@ def test_photos_that_need_no_missing_gpu_are_done_and_the_others_later(
     assert set(rows(sink)) == {name for name in names if name.startswith("near")}
     assert "6 not reached" in summary(outcome)[0]
     assert exit_of(outcome) == TRY_LATER
-    assert "6 photos wait for far: the cluster had no place for it in 15 s" in capsys.readouterr().err
+    assert "6 photos wait for far: the cluster had no place for it in 30 s" in capsys.readouterr().err
     assert run(source, sink, **settings(0)).tally.total == 6
     assert results(sink) == results(tmp_path / "whole")
     assert stable(sink) == stable(tmp_path / "whole")
