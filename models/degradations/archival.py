@@ -28,9 +28,9 @@ UP = (cv2.INTER_CUBIC, cv2.INTER_LINEAR)
 SILVER = duotone((0, 0, 0), (1, 1, 1))
 
 
-def training(side: int) -> Ageing:
-    """The ageing for training on faces of ``side`` pixels, drawn anew for each."""
-    return Ageing(toned(), damaged(side))
+def training(side: int, gentle: float = 0.0) -> Ageing:
+    """The ageing for training on faces of ``side`` pixels, drawn anew for each; of the share ``gentle`` a mild one."""
+    return Ageing(toned(), damaged(side, gentle))
 
 
 def toned() -> Degradation:
@@ -44,8 +44,11 @@ def toned() -> Degradation:
     )
 
 
-def damaged(side: int) -> Degradation:
-    """What is to be undone: blur, low resolution, noise and grain, JPEG, scratches, folds, dust, stains, a screen."""
+def damaged(side: int, gentle: float = 0.0) -> Degradation:
+    """What is to be undone: blur, low resolution, noise and grain, JPEG, scratches, folds, dust, stains, a screen.
+
+    Of the share ``gentle`` there is little blur and noise, no screen, and the resolution is at least half the face's.
+    """
     scale = side / REFERENCE
     scan = sometimes(0.85, drawn(lambda rng: _scan(rng, side), lambda inner: inner))
     paper = compose(
@@ -58,9 +61,18 @@ def damaged(side: int) -> Degradation:
     nearly_clean = sometimes(0.5, drawn(lambda rng: float(rng.uniform(0.5, 2) / 255), noise))
 
     def apply(image: Image, rng: Rng) -> Image:
-        return compose(nearly_clean if rng.random() < CLEAN_SHARE else worn, rounded())(image, rng)
+        kind = nearly_clean if rng.random() < CLEAN_SHARE else worn
+        kind = little(scale) if gentle and rng.random() < gentle else kind
+        return compose(kind, rounded())(image, rng)
 
     return apply
+
+
+def little(scale: float) -> Degradation:
+    """Damage of the gentle kind."""
+    soft = drawn(lambda rng: scale * rng.uniform(0.2, 0.8), blur)
+    specks = drawn(lambda rng: int(rng.integers(1, 4)), lambda count: dust(count, scale, 0.8))
+    return compose(soft, drawn(_good_scan, lambda inner: inner), sometimes(0.3, specks))
 
 
 def judged(strength: Strength, side: int) -> Degradation:
@@ -106,6 +118,14 @@ def _scan(rng: Rng, side: int) -> Degradation:
     screen = halftone(float(rng.uniform(2.5, 5)), float(rng.uniform(0, 90)), float(rng.uniform(0.2, 0.5)))
     inner = compose(sometimes(0.03, screen), sometimes(0.7, film), sometimes(0.7, jpeg(int(rng.integers(30, 96)))))
     return at_scale(factor, inner, DOWN[int(rng.integers(3))], UP[int(rng.integers(2))])
+
+
+def _good_scan(rng: Rng) -> Degradation:
+    """Grain or noise and weak JPEG, at half the resolution at worst."""
+    strength, size = float(rng.uniform(1, 12) / 255), float(rng.uniform(0.4, 0.9))
+    film = grain(strength, size) if rng.random() < 0.6 else noise(strength, bool(rng.random() < 0.5), size)
+    inner = compose(film, sometimes(0.7, jpeg(int(rng.integers(70, 97)))))
+    return at_scale(float(rng.uniform(1, 2)), inner, DOWN[int(rng.integers(3))], UP[int(rng.integers(2))])
 
 
 def _thick(rng: Rng, scale: float) -> int:

@@ -32,6 +32,14 @@ def test_some_of_the_training_faces_are_hardly_damaged_and_most_are() -> None:
     assert (errors > 3e-4).sum() >= 30
 
 
+def test_gentle_damage_is_less_damage() -> None:
+    def mean_error(gentle: float) -> float:
+        pairs = [training(96, gentle).apply(picture(), np.random.default_rng(seed)) for seed in range(60)]
+        return float(np.mean([error(pair.truth, pair.photo) for pair in pairs]))
+
+    assert 3e-5 < mean_error(1) < mean_error(0.4) * 0.8 < mean_error(0) * 0.8
+
+
 def test_what_comes_out_is_a_picture_in_eight_bits() -> None:
     for seed in range(20):
         photo = training(96).apply(picture(), np.random.default_rng(seed)).photo

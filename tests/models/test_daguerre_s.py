@@ -1,11 +1,13 @@
 """Daguerre's own restorer: the network as it is made, and what it is trained on."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from models.nets.daguerre_s import DaguerreS, Sizes
-from models.training.tasks.daguerre_s import DaguerreSRecipe, DaguerreSTask
+from models.training.tasks.daguerre_s import TRAINING, DaguerreSRecipe, DaguerreSTask
 
 TINY = Sizes((8, 12, 16), 1)
 RECIPE = DaguerreSRecipe(steps=40, batch=2, size=64, patch=32, whole=0, warmup=5, learning_rate=2e-3)
@@ -69,6 +71,17 @@ def test_training_lowers_the_loss_on_what_it_sees() -> None:
         optimiser.step()
         losses.append(float(loss.detach()))
     assert min(losses) < 0.92 * losses[0]
+
+
+def test_a_training_begins_with_the_weights_of_another(tmp_path: Path) -> None:
+    first = DaguerreSTask(RECIPE)
+    torch.nn.init.normal_(first.network.tail.weight, std=0.1)
+    TRAINING.export(first.network.state_dict(), tmp_path / "first.safetensors")
+    second = DaguerreSTask(RECIPE.model_copy(update={"start": tmp_path / "first.safetensors"}))
+    wanted = {name: tensor.half().float() for name, tensor in first.network.state_dict().items()}
+    assert second.network.state_dict().keys() == wanted.keys()
+    assert all(torch.equal(tensor, wanted[name]) for name, tensor in second.network.state_dict().items())
+    assert second.network.tail.weight.abs().max() > 0
 
 
 def test_validation_tells_the_unchanged_network_by_its_figures() -> None:

@@ -28,11 +28,10 @@ SHARE = 0.98
 Lie = Callable[[Face], Pixels]
 
 
-@pytest.fixture(scope="module")
-def recipe() -> Recipe:
-    return resolve(
-        Config.model_validate({"method": "classic", "leave": {"larger_than": 0, "good": {}}}), lambda _file: ""
-    )
+@pytest.fixture(scope="module", params=["daguerre-d", "yunet"])
+def recipe(request: pytest.FixtureRequest) -> Recipe:
+    settings = {"method": "classic", "leave": {"larger_than": 0, "good": {}}, "detect": {"detector": request.param}}
+    return resolve(Config.model_validate(settings), lambda _file: "")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +42,7 @@ def guard(recipe: Recipe, weights_folder: Path) -> Guard:
 
 def detector_of(recipe: Recipe, folder: Path, *, guarding: bool = False) -> Detector:
     assert recipe.detect is not None
-    paths = {file.name: folder / file.name for file in recipe.detect.spec.checkpoints}
+    paths = {file.name: file.place or folder / file.name for file in recipe.detect.spec.checkpoints}
     missing = [name for name, path in paths.items() if not path.is_file()]
     if missing or not PHOTOS.is_dir():
         pytest.skip(f"no {', '.join(missing) or PHOTOS.name} here")

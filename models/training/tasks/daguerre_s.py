@@ -12,12 +12,13 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 from safetensors.torch import save_file
 from torch import nn
 
 from models.degradations.archival import Strength, judged, toned, training
 from models.degradations.chain import Image
+from models.load import fill, read_tensors
 from models.losses.sharp import elsface_loss
 from models.nets.daguerre_s import DaguerreS
 from models.training.recipe import TrainRecipe
@@ -31,12 +32,21 @@ VALIDATION_SEED = 1839
 
 class DaguerreSRecipe(TrainRecipe):
     """``patch`` is the side of what is trained on; of ``whole`` of the examples the face is reduced to 128 pixels
-    first. ``sharp`` weighs the Sharp Loss beside L1.
+    first. ``sharp`` weighs the Sharp Loss beside L1. ``gentle`` of the examples are damaged a little only. ``start`` is
+    a file of weights, as they are in the package, that the training begins with.
     """
 
     patch: int = Field(default=64, ge=32, multiple_of=16)
     whole: float = Field(default=0.3, ge=0, le=1)
     sharp: float = Field(default=0.1, ge=0)
+    gentle: float = Field(default=0.0, ge=0, le=1)
+    start: Path | None = None
+
+    @field_validator("start")
+    @classmethod
+    def from_the_folder_of_the_command(cls, path: Path | None) -> Path | None:
+        """Workers run elsewhere."""
+        return path.absolute() if path else None
 
 
 class DaguerreSTask:
@@ -45,6 +55,8 @@ class DaguerreSTask:
     def __init__(self, recipe: DaguerreSRecipe) -> None:
         torch.manual_seed(recipe.seed)
         self.network = DaguerreS()
+        if recipe.start:
+            fill(self.network, read_tensors(recipe.start), str(recipe.start))
         self._recipe = recipe
 
     def example(self, face: Face, rng: np.random.Generator) -> Example:
@@ -55,7 +67,7 @@ class DaguerreSTask:
         if rng.random() < self._recipe.whole:
             image = cv2.resize(image, (WHOLE_SIDE, WHOLE_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
         side, patch = image.shape[0], self._recipe.patch
-        aged = training(side).apply(image, rng)
+        aged = training(side, self._recipe.gentle).apply(image, rng)
         x, y = rng.integers(0, (side - patch) // 2 + 1, 2) * 2
         window = (slice(y, y + patch), slice(x, x + patch))
         return {"given": planes(aged.photo[window]), "wanted": planes(aged.truth[window])}
