@@ -11,10 +11,8 @@ from stages.canvas import Canvas
 from stages.geometry import cut_from, from_box, residual_of, scale_of, similarity, template
 from stages.photo import Face, FaceStatus, FaultClass, Matrix, Photo, PhotoFault, Pixels
 from stages.recipe import Recipe
-from stages.rules import choose
+from stages.rules import STANDARD, choose
 from stages.stage import each
-
-STANDARD = 512  # quality before and after is measured on this crop, whatever the method
 
 
 class Align:

@@ -19,7 +19,7 @@ from models.identity import IdentitySpec, all_identities
 from models.method import MethodSpec, Parameters, TemplateName, all_methods
 from models.quality_measure import all_measures
 
-STAGE_VERSIONS = {"decode": 2, "detect": 2, "align": 2, "rules": 1, "restore": 1, "guard": 3, "paste": 2, "encode": 2}
+STAGE_VERSIONS = {"decode": 2, "detect": 2, "align": 2, "rules": 2, "restore": 1, "guard": 3, "paste": 2, "encode": 2}
 LEAVE = "leave"
 WHOLE = 1 << 20  # pixels; without a pyramid the detector sees the photo as it is
 CROPS = "crops"  # in ``write.keep``: the crops themselves

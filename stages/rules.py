@@ -7,6 +7,8 @@ from infra.patterns import matches
 from stages.photo import Face, PasteMode
 from stages.recipe import LEAVE, Recipe
 
+STANDARD = 512  # side of the crop that a detected face's quality is measured on
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -62,9 +64,11 @@ def too_large(recipe: Recipe, choice: Choice, face: Face) -> Choice | None:
 
 
 def already_good(recipe: Recipe, choice: Choice, face: Face) -> Choice | None:
-    """Leave a face that needs no restoration: good by its figures, and its crop no enlargement."""
+    """Leave a face that needs no restoration: good by its figures, and neither its crop nor what they were measured on
+    an enlargement: enlarged grain is no longer seen as noise, and makes the face look sharp.
+    """
     limits = recipe.leave.good if recipe.leave else {}
-    if not limits or not choice.method or (face.side or 0) < recipe.methods[choice.method].size:
+    if not limits or not choice.method or (face.side or 0) < max(STANDARD, recipe.methods[choice.method].size):
         return None
     if not all(limit.holds(face.before[name]) for name, limit in limits.items()):
         return None

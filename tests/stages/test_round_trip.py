@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.align import STANDARD
 from stages.canvas import Canvas
 from stages.codec import Limits, open_picture
 from stages.geometry import cut_from, similarity, square, template, warp_back
 from stages.paste import Paste, Patch, blend, soft_mask
 from stages.photo import Face, FaceStatus, PasteMode, Photo, Source
 from stages.picture import Picture
+from stages.rules import STANDARD
 from stages.tone import tone_of
 from stages.xmp import EditRecord, edited
 

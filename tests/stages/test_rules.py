@@ -58,6 +58,13 @@ def test_a_good_face_that_was_enlarged_to_the_crop_is_not_left() -> None:
     assert choose(recipe(), "a.jpg", face(500, sharpness=0.9, noise=1.0)).method == "large"
 
 
+def test_a_face_whose_figures_were_measured_on_an_enlargement_is_not_left() -> None:
+    """Grain that was enlarged to 512 pixels is no longer seen as noise."""
+    good = recipe(method="small", rules=[], leave={"larger_than": 0, "good": SETTINGS["leave"]["good"]})
+    assert choose(good, "a.jpg", face(500, sharpness=0.9, noise=1.0)).method == "small"
+    assert choose(good, "a.jpg", face(512, sharpness=0.9, noise=1.0)).rule == "already good"
+
+
 def test_rules_see_the_detectors_score() -> None:
     rules = [{"name": "unsure", "use": "leave", "score": {"below": 0.85}}]
     unsure = recipe(rules=rules)
