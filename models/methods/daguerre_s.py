@@ -25,7 +25,7 @@ WEIGHTS = Checkpoint(
     licence=LICENCE,
     commercial=True,
     size=4_712_792,
-    sha256="9a7b32f2d6da8d4a87b1f0c0a2221eb8f5e7fac6a537f9cb6d431388e4d7ffcb",
+    sha256="562c2e7efbb6a87278a21ccf471288038f8705b53132a0812531380500df4b79",
     packaged=True,
 )
 
