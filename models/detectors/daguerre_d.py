@@ -27,12 +27,8 @@ WEIGHTS = Checkpoint(
     packaged=True,
 )
 
-SIZES = (
-    76,
-    82,
-    89,
-    96,
-)  # pixels of a face in the second look: there, and at this stride, it has the best landmarks
+# Of the second look: a face's sizes in pixels, and the level of the network, at which it has the best landmarks.
+SIZES = (76, 82, 89, 96)
 STRIDE = 16
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.detector import Detection
 from models.pyramid import Pixels, Rows
-from models.second_look import SecondLook, cut, first_score
+from models.second_look import Part, SecondLook, cut, first_score, to_photo
 
 POINTS = np.array([[60.0, 70.0], [100.0, 74.0], [84.0, 95.0], [66.0, 118.0], [97.0, 121.0]])
 BOX = (40.0, 45.0, 84.0, 100.0)
@@ -121,3 +121,10 @@ def test_a_part_keeps_its_place_and_scale() -> None:
     factor = 46 / np.sqrt(84 * 100)
     np.testing.assert_allclose(part.scale, factor, rtol=0.01)
     assert part.pixels.shape[1] / part.scale[0] + part.corner[0] <= 260
+
+
+def test_what_is_at_an_edge_of_a_part_is_at_the_same_edge_in_the_photo() -> None:
+    part = Part(np.zeros((20, 40, 3), np.uint8), np.array([30.0, 7.0]), np.array([4.0, 2.0]))
+    row = np.array([[-0.5, 19.5, 40, 20, *[39.5, -0.5] * 5, 0.9]])
+    moved = [[29.5, 16.5, 10, 10, *[39.5, 6.5] * 5, 0.9]]
+    np.testing.assert_allclose(to_photo(row, part), moved)

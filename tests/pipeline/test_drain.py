@@ -77,6 +77,30 @@ def test_work_on_what_has_come_is_never_cut_short_by_the_deadline() -> None:
     assert work(Drain(0.1), iter([1, 2, 3]), seconds=1) == [1]
 
 
+def woken(drain: Drain) -> bool:
+    """Whether a wake-up ends a wait of half a second."""
+
+    def wait() -> Iterator[int]:
+        drain.wake()
+        time.sleep(0.5)
+        yield 1
+
+    try:
+        return list(drain.through(wait())) != [1]
+    except KeyboardInterrupt:
+        return True
+
+
+def test_a_wait_that_is_for_nothing_is_ended_once_for_each_flow_and_is_no_stop() -> None:
+    with Drain(60) as drain:
+        drain.wake()  # nobody waits
+        for _ in range(2):
+            with drain.until(lambda: False):
+                assert woken(drain)
+                assert not woken(drain)
+        assert not drain.asked
+
+
 def asked_after(parts: int, sink: Path) -> Callable[[Outcome], Generator[pa.Table]]:
     """The flow in this process, told to stop once the sink has so many parts."""
 
