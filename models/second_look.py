@@ -43,7 +43,8 @@ def first_score(score: float) -> float:
 class SecondLook:
     """``detector``, whose faces ``scale`` looks at again at ``sizes`` (sides in pixels of a square as large as a face's
     box). A face's score is the mean of the detector's and the views'; those of less than ``score`` are left out. Its
-    landmarks are the mean of the views'; where no view has any, they stay as they were. Boxes always do.
+    landmarks are the mean of the views'; where no view has any, they stay as they were. Boxes always do, and so does a
+    face of less than a pixel.
 
     ``detector`` is to find whatever scores ``first_score(score)``, ``scale`` what scores ``LOWEST``.
     """
@@ -66,6 +67,8 @@ class SecondLook:
         return sorted(staying, key=attrgetter("score"), reverse=True)
 
     def again(self, photo: Pixels, face: Detection) -> Detection:
+        if not (np.isfinite(face.box).all() and min(face.box[2:]) >= 1):
+            return face
         views = list(self.views(photo, face))
         scores = [row[SCORE] for row in views]
         points = [row[4:SCORE].reshape(5, 2) for row in views if row[SCORE] >= GOOD]

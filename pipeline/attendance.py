@@ -14,7 +14,7 @@ from typing import Any, cast
 import ray
 from ray.exceptions import RayError
 
-from pipeline.gate import Gate
+from pipeline.gate import ANSWER_SECONDS, Gate
 
 log = logging.getLogger(__name__)
 
@@ -24,11 +24,12 @@ TELL = 30.0  # seconds after which the operator hears that a step waits
 
 class Attendance:
     """While this context lasts, a thread looks whether each of ``steps`` has an actor on a node that lives. ``missing``
-    are those that had none for ``seconds`` in which nothing ``moved`` either; ``wake`` is called as long as there are
-    any. A step that has done all its work may lose its machines: what is behind it moves on.
+    are those that had none for ``seconds`` in which nothing ``moved`` either, and no batch was done. As long as there
+    are any they are noted as ``given_up`` and ``wake`` is called. A step that has done all its work may lose its
+    machines: what is behind it moves on.
 
-    Actors report to ``gate`` when they are started. What cannot be known, while Ray's head does not answer, counts as
-    there.
+    Actors report to ``gate`` when they are started and at each batch. While that cannot be known, because Ray's head
+    does not answer, time stands still.
     """
 
     def __init__(self, steps: Collection[str], gate: Gate, seconds: float, wake: Callable[[], None]) -> None:
@@ -36,8 +37,11 @@ class Attendance:
         self.seconds = seconds
         self.wake = wake
         self.nodes: dict[str, set[str]] = {step: set() for step in steps}
-        self.seen = dict.fromkeys(steps, time.monotonic())
-        self.last = time.monotonic()
+        self.absent = dict.fromkeys(steps, 0.0)  # seconds
+        self.still = 0.0  # seconds
+        self.batches = 0
+        self.looked = time.monotonic()
+        self.given_up: list[str] = []
         self.told: set[str] = set()
         self.left = threading.Event()
         self.thread = threading.Thread(target=self.watch, daemon=True)
@@ -50,10 +54,11 @@ class Attendance:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.left.set()
+        self.thread.join(2 * ANSWER_SECONDS)
 
     def moved(self) -> None:
         """Say that something came out of the last step."""
-        self.last = time.monotonic()
+        self.still = 0.0
 
     @property
     def missing(self) -> list[str]:
@@ -61,26 +66,27 @@ class Attendance:
         return self.without(self.seconds)
 
     def without(self, seconds: float) -> list[str]:
-        now = time.monotonic()
-        return [step for step, seen in self.seen.items() if now - max(seen, self.last) > seconds]
+        return [step for step, absent in self.absent.items() if min(absent, self.still) > seconds]
 
     def watch(self) -> None:
         while not self.left.wait(min(EVERY, self.seconds / 5)):
             self.look()
             self.tell(set(self.without(TELL)))
-            if self.missing:
+            if (missing := self.missing) and not self.left.is_set():
+                self.given_up = missing
                 self.wake()
 
     def look(self) -> None:
-        """Note which steps have an actor now."""
-        arrived, alive, now = self.gate.arrived(), living(), time.monotonic()
-        if arrived is None or alive is None:
-            self.seen = dict.fromkeys(self.seen, now)
+        """Note which steps have an actor now, and whether any has done something."""
+        signs, alive, now = self.gate.signs(), living(), time.monotonic()
+        passed, self.looked = now - self.looked, now
+        if signs is None or alive is None:
             return
+        self.still = self.still + passed if signs.batches == self.batches else 0.0
+        self.batches = signs.batches
         for step, known in self.nodes.items():
-            known.update(arrived.get(step, ()))
-            if known & alive:
-                self.seen[step] = now
+            known.update(signs.nodes.get(step, ()))
+            self.absent[step] = 0.0 if known & alive else self.absent[step] + passed
 
     def tell(self, waiting: set[str]) -> None:
         for step in sorted(waiting - self.told):

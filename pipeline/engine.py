@@ -25,14 +25,17 @@ def on_ray(outcome: Outcome) -> Generator[pa.Table]:
     """The flow's rows as they come, from a cluster that the job fits.
 
     A method without a place for ``run.wait_seconds`` is given up (``outcome.away``) for the rest of the run: photos
-    that need it stay without a row, the others go on. Raises ``NoPlace`` where a step that every photo needs has none.
+    that need it stay without a row, the others go on. Where no method is left nothing goes on: what remains would be
+    read for next to nothing. Raises ``NoPlace`` where a step that every photo needs has none.
     """
     job = outcome.job
+    todo: Sequence[Source] = outcome.work.todo
+    if nothing_left(outcome):
+        return
     with connect(job.config.run) as cluster:
-        check_fits(job, cluster)
+        check_fits(job, cluster, outcome.away)
         outcome.machine = machine(cluster)
-        todo: Sequence[Source] = outcome.work.todo
-        while todo:
+        while todo and not nothing_left(outcome):
             reached: set[str] = set()
             try:
                 for table in through(outcome, todo):
@@ -46,26 +49,29 @@ def on_ray(outcome: Outcome) -> Generator[pa.Table]:
                 return
 
 
+def nothing_left(outcome: Outcome) -> bool:
+    """Whether every method has been given up."""
+    return bool(outcome.away) and outcome.away >= set(outcome.job.recipe.methods)
+
+
 def through(outcome: Outcome, todo: Sequence[Source]) -> Generator[pa.Table]:
     """The rows of ``todo`` from one flow, without the methods that are away. Raises ``NoPlace``."""
     job, before = outcome.job, outcome.tally.total
     names = [step.name for step in steps(job, outcome.away)]
-    with (
-        gates.opened(frozenset(outcome.away)) as gate,
-        outcome.drain.until(lambda: gate.close() == outcome.tally.total - before),
-        Attendance(names, gate, job.config.run.wait_seconds, outcome.drain.wake) as attendance,
-    ):
-        photos = flow(job, todo, gate)
+    with gates.opened(frozenset(outcome.away)) as gate:
+        attendance = Attendance(names, gate, job.config.run.wait_seconds, outcome.drain.wake)
         metrics = Metrics(outcome)
         try:
-            for block in photos.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-                attendance.moved()
-                yield from unpack_rows(cast("pa.Table", block))
-                metrics.show()
+            with outcome.drain.until(lambda: gate.close() == outcome.tally.total - before), attendance:
+                photos = flow(job, todo, gate)
+                for block in photos.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+                    attendance.moved()
+                    yield from unpack_rows(cast("pa.Table", block))
+                    metrics.show()
         except KeyboardInterrupt:
-            if outcome.drain.asked or not (missing := attendance.missing):
+            if outcome.drain.asked or not attendance.given_up:
                 raise
-            raise no_place(missing, job.config.run.wait_seconds) from None
+            raise no_place(attendance.given_up, job.config.run.wait_seconds) from None
         except Exception as error:
             raise gate.reported() or cause(error) from None
         finally:

@@ -6,6 +6,7 @@ text alone.
 
 import contextlib
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import ray
@@ -19,6 +20,14 @@ from stages.photo import Photo
 ANSWER_SECONDS = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """Of life: the nodes on which each step has, or had, an actor, and how many batches all of them have done."""
+
+    nodes: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
+    batches: int = 0
+
+
 class Keeper:
     """The gate's state, in an actor that needs no CPU."""
 
@@ -27,6 +36,7 @@ class Keeper:
         self.photos = 0
         self.faults: list[OperatorError | OurFault] = []
         self.nodes: dict[str, set[str]] = {}
+        self.batches = 0
 
     def enter(self, photos: int) -> bool:
         self.photos += photos if self.open else 0
@@ -38,8 +48,11 @@ class Keeper:
     def arrive(self, step: str, node: str) -> None:
         self.nodes.setdefault(step, set()).add(node)
 
-    def arrived(self) -> dict[str, set[str]]:
-        return self.nodes
+    def count_batch(self) -> None:
+        self.batches += 1
+
+    def signs(self) -> Signs:
+        return Signs(self.nodes, self.batches)
 
     def close(self) -> int:
         self.open = False
@@ -81,10 +94,14 @@ class Gate:
         """Say that an actor of ``step`` has a place here."""
         self.keeper.arrive.remote(step, ray.get_runtime_context().get_node_id())
 
-    def arrived(self) -> dict[str, set[str]] | None:
-        """The nodes on which each step has, or had, an actor; None if that cannot be known now."""
+    def count_batch(self) -> None:
+        """Say that an actor has done a batch."""
+        self.keeper.count_batch.remote()
+
+    def signs(self) -> Signs | None:
+        """What actors have said so far; None if that cannot be known now."""
         try:
-            return cast("dict[str, set[str]]", ray.get(self.keeper.arrived.remote(), timeout=ANSWER_SECONDS))
+            return cast("Signs", ray.get(self.keeper.signs.remote(), timeout=ANSWER_SECONDS))
         except RayError:
             return None
 

@@ -3,7 +3,7 @@
 The source is read inside the first pool: there is no read task of Ray's beside the pools.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from infra.errors import ResourceError
@@ -26,17 +26,19 @@ def step_of(method: str) -> str:
     return f"restore {method}"
 
 
-def needs(job: Job) -> list[Need]:
-    """Every step of the flow, in order."""
+def needs(job: Job, away: Collection[str] = ()) -> list[Need]:
+    """Every step of the flow, in order, without those of the methods ``away``."""
     run = job.config.run
-    methods = [(step_of(name), named(job.config, name).pool) for name in job.recipe.methods]
+    methods = [(step_of(name), named(job.config, name).pool) for name in job.recipe.methods if name not in away]
     pools = [("prepare", run.prepare), *methods, ("finish", run.finish)]
     return [Need(name, pool.min_size, pool.cpus, pool.gpus) for name, pool in pools]
 
 
-def check_fits(job: Job, cluster: Mapping[str, float]) -> None:
-    """Raise ``ResourceError`` if the smallest pools together exceed the cluster, and what it may grow to."""
-    asked, growth = needs(job), job.config.run.grows_to
+def check_fits(job: Job, cluster: Mapping[str, float], away: Collection[str] = ()) -> None:
+    """Raise ``ResourceError`` if the smallest pools together, without those of the methods ``away``, exceed the
+    cluster, and what it may grow to.
+    """
+    asked, growth = needs(job, away), job.config.run.grows_to
     for kind, unit, total, most in (
         ("CPU", "cpus", sum(need.count * need.cpus for need in asked), growth.cpus),
         ("GPU", "gpus", sum(need.count * need.gpus for need in asked), growth.gpus),

@@ -21,7 +21,7 @@ from stages.write import target_of
 
 class Worker:
     """``build`` is a pickled ``isolation.messages.Build``. The child starts at once and is waited for at the first
-    block. That an actor of ``step`` is there, and what ends the run, is reported at ``gate``.
+    block. That an actor of ``step`` is there, each batch, and what ends the run, is reported at ``gate``.
 
     Two blocks may be here at once: while the child works on one, the other becomes photos or a block again.
     """
@@ -40,10 +40,12 @@ class Worker:
     def work(self, photos: list[Photo]) -> list[Photo]:
         try:
             with self.turn:
-                return self.supervisor(photos)
+                done = self.supervisor(photos)
         except (OperatorError, OurFault) as fault:
             self.gate.report(fault)
             raise
+        self.gate.count_batch()
+        return done
 
     def packed(self, photos: list[Photo]) -> pa.Table:
         return parcels.pack(photos)

@@ -128,3 +128,10 @@ def test_what_is_at_an_edge_of_a_part_is_at_the_same_edge_in_the_photo() -> None
     row = np.array([[-0.5, 19.5, 40, 20, *[39.5, -0.5] * 5, 0.9]])
     moved = [[29.5, 16.5, 10, 10, *[39.5, 6.5] * 5, 0.9]]
     np.testing.assert_allclose(to_photo(row, part), moved)
+
+
+def test_a_face_without_a_size_is_left_as_it_is() -> None:
+    for box in ((5.0, 5.0, 0.0, 9.0), (5.0, 5.0, 0.05, 0.05), (5.0, 5.0, np.inf, 9.0), (np.nan, 5.0, 9.0, 9.0)):
+        scale, strange = Dots(), Detection(box, POINTS, 0.9)
+        assert SecondLook(Found(strange), scale, (92,), 0.8).detect([photo()]) == [[strange]]
+        assert scale.sides == []

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline.drain import Drain
+from pipeline.drain import WAKE, Drain
 from pipeline.record import Outcome
 from tests.pipeline.conftest import in_process, restoring
 from tests.pipeline.test_run import rows
@@ -98,7 +98,31 @@ def test_a_wait_that_is_for_nothing_is_ended_once_for_each_flow_and_is_no_stop()
             with drain.until(lambda: False):
                 assert woken(drain)
                 assert not woken(drain)
+        with drain.until(lambda: False):
+            pass
+        assert not woken(drain), "its flow has ended"
         assert not drain.asked
+
+
+def test_a_wake_up_that_comes_when_nobody_waits_any_more_is_nothing() -> None:
+    before = signal.getsignal(WAKE)
+    with Drain(60) as drain:
+        send(WAKE)
+        assert not drain.asked
+    assert signal.getsignal(WAKE) == before
+
+
+def test_a_stop_that_comes_with_a_wake_up_is_a_stop() -> None:
+    def wait() -> Iterator[int]:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [WAKE, signal.SIGTERM])
+        drain.wake()
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [WAKE, signal.SIGTERM])
+        yield 1
+
+    with Drain(60) as drain, drain.until(lambda: False), pytest.raises(KeyboardInterrupt):
+        list(drain.through(wait()))
+    assert drain.asked
 
 
 def asked_after(parts: int, sink: Path) -> Callable[[Outcome], Generator[pa.Table]]:

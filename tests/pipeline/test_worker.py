@@ -17,7 +17,11 @@ from tests.pipeline.isolation import villains
 
 
 class Porter(Gate):
-    """A gate without Ray: everybody may enter."""
+    """A gate without Ray: everybody may enter. It counts batches."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.batches = 0
 
     def arrive(self, step: str) -> None:
         assert step == "prepare"
@@ -25,11 +29,14 @@ class Porter(Gate):
     def enter(self, photos: int) -> bool:
         return True
 
+    def count_batch(self) -> None:
+        self.batches += 1
+
 
 @contextmanager
 def opened(kind: type[Worker]) -> Generator[Worker]:
     """A worker whose child says in each photo's path how large its file is there."""
-    worker = kind(pickle.dumps(villains.sizes), Limits(60), Porter(None), "prepare")
+    worker = kind(pickle.dumps(villains.sizes), Limits(60), Porter(), "prepare")
     with closing(worker.supervisor.sandbox):
         yield worker
 
@@ -48,6 +55,8 @@ def test_files_stay_out_of_the_child_of_a_method_and_come_back_all_the_same(
 ) -> None:
     with opened(kind) as worker:
         done = parcels.unpack(worked(worker, PHOTOS))
+        assert isinstance(worker.gate, Porter)
+        assert worker.gate.batches == 1
     assert [photo.source.path for photo in done] == seen
     for before, after in zip(PHOTOS, done, strict=True):
         assert before.data is not None
