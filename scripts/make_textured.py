@@ -1,9 +1,9 @@
 """Squares to train ``daguerre-s`` on: aligned faces, and hair, cloth and other textures, which are no grain.
 
-    python scripts/make_textured.py PORTRAITS MARKS.csv FACELESS OUT
+    python scripts/make_textured.py PORTRAITS MARKS.csv FACELESS OUT [--hair 2]
 
 All are of 256 pixels and made of the portraits that are trained on, never of the held-out tenth: each aligned face,
-a window at each head's hair at a scale between the face's and the photo's own, and windows of the pictures ``found``
+windows at each head's hair at a scale between the face's and the photo's own, and windows of the pictures ``found``
 and ``skimage`` of FACELESS (``scripts/make_faceless.py``). The last of what is written, by the hash of its names, is
 what ``daguerre train`` validates with.
 """
@@ -29,14 +29,15 @@ TEXTURES = ("found", "skimage")
 WINDOWS = 4  # of each texture
 
 
-def hair(photos: Marked, rng: np.random.Generator) -> Iterator[Pixels]:
-    """A window above and beside each face."""
+def hair(photos: Marked, windows: int, rng: np.random.Generator) -> Iterator[Pixels]:
+    """Windows above and beside each face."""
     for portrait in photos:
         x, y, w, h = portrait.box
-        scale = float(np.exp(rng.uniform(np.log(min(1.0, FACE * SIDE / np.sqrt(w * h))), 0)))
-        pixels = cv2.resize(portrait.pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        centre = np.array([x + w * rng.uniform(-0.2, 1.2), y + h * rng.uniform(-0.4, 0.4)]) * scale
-        yield window(pixels.astype(np.uint8, copy=False), centre)
+        for _ in range(windows):
+            scale = float(np.exp(rng.uniform(np.log(min(1.0, FACE * SIDE / np.sqrt(w * h))), 0)))
+            pixels = cv2.resize(portrait.pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            centre = np.array([x + w * rng.uniform(-0.2, 1.2), y + h * rng.uniform(-0.4, 0.4)]) * scale
+            yield window(pixels.astype(np.uint8, copy=False), centre)
 
 
 def textures(kinds: list[Photos], rng: np.random.Generator) -> Iterator[Pixels]:
@@ -61,6 +62,7 @@ def main() -> None:
     for name in ("portraits", "marks", "faceless"):
         parser.add_argument(name)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--hair", type=int, default=1, help="windows at each head's hair")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     storage, rng = Storage(), np.random.default_rng(SEED)
@@ -68,7 +70,7 @@ def main() -> None:
     kinds = [kind for kind in backgrounds(storage, absolute(options.faceless)) if kind.names[0].startswith(TEXTURES)]
     parts: dict[str, Iterator[Pixels]] = {
         "face": iter(portraits(storage, source, SIDE, marks).split()[0]),
-        "hair": hair(marked(storage, source, marks, WHOLE).split()[0], rng),
+        "hair": hair(marked(storage, source, marks, WHOLE).split()[0], options.hair, rng),
         "texture": textures(kinds, rng),
     }
     for name, squares in parts.items():

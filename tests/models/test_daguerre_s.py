@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from models.method import Faces
+from models.methods.daguerre_s import DaguerreSRestorer
 from models.nets.daguerre_s import DaguerreS, Sizes
-from models.training.tasks.daguerre_s import TRAINING, DaguerreSRecipe, DaguerreSTask
+from models.training.tasks.daguerre_s import FEATURES, NEAR, TRAINING, DaguerreSRecipe, DaguerreSTask
 
 TINY = Sizes((8, 12, 16), 1)
 RECIPE = DaguerreSRecipe(steps=40, batch=2, size=64, patch=32, whole=0, warmup=5, learning_rate=2e-3)
@@ -58,6 +60,24 @@ def test_an_example_is_a_patch_and_its_truth() -> None:
     assert all(np.array_equal(example[name], again[name]) for name in example)
 
 
+def test_patches_can_be_of_eyes_and_mouths() -> None:
+    side, half, rng = 256, RECIPE.patch / 2, np.random.default_rng(3)
+    everywhere, chosen = (DaguerreSTask(RECIPE.model_copy(update={"features": share})) for share in (0, 1))
+    features = side * np.array(FEATURES)
+
+    def far(task: DaguerreSTask) -> float:
+        middles = np.array([task.corner(side, rng) + half for _ in range(100)])
+        assert ((middles - half) % 2 == 0).all()
+        assert (middles >= half).all()
+        assert (middles <= side - half).all()
+        nearest = np.abs(middles[:, None] - features).max(axis=2)
+        assert set(nearest.argmin(axis=1)) == {0, 1, 2}
+        return float(nearest.min(axis=1).max())
+
+    assert far(chosen) <= side * NEAR + 1
+    assert far(everywhere) > side * NEAR + 1
+
+
 def test_training_lowers_the_loss_on_what_it_sees() -> None:
     task = DaguerreSTask(RECIPE)
     examples = [task.example(face, np.random.default_rng(2)) for face in levels(2)]
@@ -82,6 +102,17 @@ def test_a_training_begins_with_the_weights_of_another(tmp_path: Path) -> None:
     assert second.network.state_dict().keys() == wanted.keys()
     assert all(torch.equal(tensor, wanted[name]) for name, tensor in second.network.state_dict().items())
     assert second.network.tail.weight.abs().max() > 0
+
+
+def test_a_little_of_the_change_is_held_back() -> None:
+    class Change(DaguerreS):
+        def forward(self, faces: torch.Tensor) -> torch.Tensor:
+            return faces + torch.tensor([0.02, -0.05, 0.4])[:, None, None]
+
+    crops = 0.25 + faces(2) / 4
+    restored = DaguerreSRestorer(Change(TINY), "cpu", "float32").restore(Faces.plain(crops, [0, 0])).faces
+    wanted = crops + torch.tensor([0.018, -0.045, 0.39])[:, None, None]
+    torch.testing.assert_close(restored, wanted)
 
 
 def test_validation_tells_the_unchanged_network_by_its_figures() -> None:

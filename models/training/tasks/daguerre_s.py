@@ -26,20 +26,24 @@ from models.training.task import Example, Face, TrainingSpec, Validation
 
 WHOLE_SIDE = 128  # of a whole face that is reduced to a patch's size
 STRENGTHS: tuple[Strength, ...] = ("mild", "medium", "heavy")
+FEATURES = ((0.38, 0.47), (0.62, 0.47), (0.5, 0.73))  # eyes and mouth of a face on FFHQ's template, of its side
+NEAR = 0.06  # of the side that a patch is off the middle of a feature, at most
 SHOWN = 4  # faces in the picture
 VALIDATION_SEED = 1839
 
 
 class DaguerreSRecipe(TrainRecipe):
     """``patch`` is the side of what is trained on; of ``whole`` of the examples the face is reduced to 128 pixels
-    first. ``sharp`` weighs the Sharp Loss beside L1. ``gentle`` of the examples are damaged a little only. ``start`` is
-    a file of weights, as they are in the package, that the training begins with.
+    first. ``sharp`` weighs the Sharp Loss beside L1. ``gentle`` of the examples are damaged a little only. ``features``
+    of the patches have an eye or the mouth of an aligned face in their middle. ``start`` is a file of weights, as they
+    are in the package, that the training begins with.
     """
 
     patch: int = Field(default=64, ge=32, multiple_of=16)
     whole: float = Field(default=0.3, ge=0, le=1)
     sharp: float = Field(default=0.1, ge=0)
     gentle: float = Field(default=0.0, ge=0, le=1)
+    features: float = Field(default=0.0, ge=0, le=1)
     start: Path | None = None
 
     @field_validator("start")
@@ -68,9 +72,17 @@ class DaguerreSTask:
             image = cv2.resize(image, (WHOLE_SIDE, WHOLE_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
         side, patch = image.shape[0], self._recipe.patch
         aged = training(side, self._recipe.gentle).apply(image, rng)
-        x, y = rng.integers(0, (side - patch) // 2 + 1, 2) * 2
+        x, y = self.corner(side, rng)
         window = (slice(y, y + patch), slice(x, x + patch))
         return {"given": planes(aged.photo[window]), "wanted": planes(aged.truth[window])}
+
+    def corner(self, side: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Of a patch, in even pixels."""
+        last = side - self._recipe.patch
+        if not (self._recipe.features and rng.random() < self._recipe.features):
+            return rng.integers(0, last // 2 + 1, 2) * 2
+        middle = side * (np.array(FEATURES[rng.integers(len(FEATURES))]) + rng.uniform(-NEAR, NEAR, 2))
+        return np.rint((middle - self._recipe.patch / 2).clip(0, last) / 2).astype(np.int64) * 2
 
     def loss(self, network: nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         restored = network(batch["given"]).float()
