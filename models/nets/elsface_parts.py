@@ -30,7 +30,7 @@ class Residual(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) to the same shape."""
-        return features + self.body(features)
+        return self.body(features).add_(features)
 
 
 class StyleEncoder(nn.Module):
