@@ -19,11 +19,13 @@ from infra.errors import ConfigError
 from infra.storage import Storage
 from models.training.album import Albums
 from models.training.recipe import TrainRecipe
+from models.training.squares import Squares
 from models.training.task import TrainingSpec, all_trainings
 from models.training.trainer import Place, Trainer, Wrap
 from pipeline.cluster import connect
 from pipeline.training_folder import TrainingFolder
 from stages.albums import backgrounds, marked
+from stages.photo import Pixels
 from stages.portraits import portraits
 
 log = logging.getLogger(__name__)
@@ -62,8 +64,9 @@ class TrainJob:
 
     def sources(self) -> tuple[Sequence[Any], Sequence[Any]]:
         """What the task takes: those to train on, and those that are held out."""
-        if self.spec.takes == "faces":
-            return portraits(self.storage, self.data, self.recipe.size, self.landmarks, self.include).split()
+        if self.spec.takes != "photos":
+            faces = portraits(self.storage, self.data, self.recipe.size, self.landmarks, self.include).split()
+            return faces if self.spec.takes == "faces" else self._squares(*faces)
         if not self.landmarks or not self.faceless:
             hint = "give both: --landmarks FILE.csv --faceless FOLDER"
             raise ConfigError(f"{self.method} needs marked faces, and pictures without any", hint)
@@ -74,6 +77,11 @@ class TrainJob:
             Albums(train, [kind for kind, _ in faceless]),
             Albums(held_out, [kind for _, kind in faceless if kind]),
         )
+
+    def _squares(self, train: Sequence[Pixels], held_out: Sequence[Pixels]) -> tuple[Squares, Squares]:
+        """The faces with the squares in ``faceless``, which are all trained on."""
+        others = portraits(self.storage, self.faceless, self.recipe.size) if self.faceless else ()
+        return Squares(train, others), Squares(held_out)
 
     def facts(self) -> dict[str, Any]:
         """What must be the same for a training to go on."""

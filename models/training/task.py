@@ -60,8 +60,8 @@ class Validation:
 class TrainingSpec:
     """One training. ``build`` makes the task of a recipe; ``export`` stores a network's tensors for its method.
 
-    ``takes`` says what its examples are made of: "faces", aligned (S, S, 3) uint8 RGB, or "photos", the albums of
-    ``models.training.album``.
+    ``takes`` says what its examples are made of: "faces", aligned (S, S, 3) uint8 RGB, "squares", these and others
+    (``models.training.squares``), or "photos", the albums of ``models.training.album``.
     """
 
     name: str
@@ -69,7 +69,7 @@ class TrainingSpec:
     recipe: type[TrainRecipe]
     build: Callable[[TrainRecipe], Task[Any]]
     export: Callable[[Mapping[str, torch.Tensor], Path], None]
-    takes: Literal["faces", "photos"] = "faces"
+    takes: Literal["faces", "squares", "photos"] = "faces"
 
 
 @cache

@@ -19,10 +19,15 @@ if TYPE_CHECKING:
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
 class TrainOptions:
-    """How a training is run. None of it changes its weights on one device, except ``workers``."""
+    """What a training is given, and how it is run; of the latter only ``workers`` and ``threads`` change its weights on
+    one device.
+    """
 
     landmarks: Annotated[str | None, Parameter(help="CSV with the five landmarks of each photo")] = None
-    faceless: Annotated[str | None, Parameter(help="folder or bucket of pictures without faces (daguerre-d)")] = None
+    faceless: Annotated[
+        str | None,
+        Parameter(help="folder or bucket of pictures without faces (daguerre-d), or of squares (daguerre-s)"),
+    ] = None
     include: Annotated[list[str], Parameter(negative=(), help="only files that match one of these patterns")] = field(
         default_factory=list[str]
     )

@@ -8,8 +8,10 @@ import torch
 
 from models.method import Faces
 from models.methods.daguerre_s import DaguerreSRestorer
-from models.nets.daguerre_s import DaguerreS, Sizes
-from models.training.tasks.daguerre_s import FEATURES, NEAR, TRAINING, DaguerreSRecipe, DaguerreSTask
+from models.nets.daguerre_s import CELLS, ELSEWHERE, DaguerreS, Sizes
+from models.training.squares import Pixels, Square
+from models.training.tasks.daguerre_s import FEATURES, NEAR, TRAINING, DaguerreSRecipe, DaguerreSTask, harm
+from models.training.trainer import Trainer
 
 TINY = Sizes((8, 12, 16), 1)
 RECIPE = DaguerreSRecipe(steps=40, batch=2, size=64, patch=32, whole=0, warmup=5, learning_rate=2e-3)
@@ -21,8 +23,23 @@ def faces(count: int, side: int = 64) -> torch.Tensor:
     return torch.nn.functional.interpolate(small, (side, side), mode="bicubic").clamp(0, 1)
 
 
-def levels(count: int) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
+def levels(count: int) -> list[Pixels]:
     return list((faces(count).permute(0, 2, 3, 1).numpy() * 255).astype(np.uint8))
+
+
+def squares(count: int) -> list[Square]:
+    return [Square(face) for face in levels(count)]
+
+
+def told(**changed: object) -> DaguerreSTask:
+    return DaguerreSTask(RECIPE.model_copy(update=changed))
+
+
+def with_a_map() -> DaguerreS:
+    network = DaguerreS(TINY)
+    torch.nn.init.normal_(network.tail.weight, std=0.1)
+    torch.nn.init.normal_(network.place)
+    return network
 
 
 def test_a_new_network_changes_nothing() -> None:
@@ -31,7 +48,7 @@ def test_a_new_network_changes_nothing() -> None:
 
 
 def test_the_size_is_that_of_the_models_card() -> None:
-    assert sum(parameter.numel() for parameter in DaguerreS().parameters()) == 2_354_076
+    assert sum(parameter.numel() for parameter in DaguerreS().parameters()) == 2_550_684
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (48, 80), (120, 64)])
@@ -40,24 +57,91 @@ def test_any_sides_that_are_multiples_of_eight_do(shape: tuple[int, int]) -> Non
 
 
 def test_every_weight_has_a_part_in_what_comes_out() -> None:
-    network = DaguerreS(TINY)
-    torch.nn.init.normal_(network.tail.weight, std=0.1)
+    network = with_a_map()
     torch.autograd.backward(network(faces(1)).square().sum())
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().max() > 0, name
 
 
-def test_an_example_is_a_patch_and_its_truth() -> None:
-    task = DaguerreSTask(RECIPE)
-    example = task.example(levels(1)[0], np.random.default_rng(1))
-    assert {name: value.shape for name, value in example.items()} == {
-        "given": (3, 32, 32),
-        "wanted": (3, 32, 32),
-    }
-    assert all(value.dtype == np.float32 and value.min() >= 0 and value.max() <= 1 for value in example.values())
-    again = task.example(levels(1)[0], np.random.default_rng(1))
+def test_the_map_lies_where_the_windows_are() -> None:
+    network = with_a_map()
+    nothing = torch.zeros(3, 16, 8, 8)
+    windows = torch.tensor([[0.25, 0.5, 0.5, 0.75], [0, 0, 0.25, 0.25], ELSEWHERE])
+    found = network.placed(nothing, windows)
+    torch.testing.assert_close(found[0], network.place[0, :, 16:24, 8:16])
+    torch.testing.assert_close(found[1], network.place[0, :, :8, :8])
+    assert not found[2].any()
+
+
+def test_a_whole_face_gets_the_whole_map_at_any_size() -> None:
+    network = with_a_map()
+    torch.testing.assert_close(network.placed(torch.zeros(1, 16, CELLS, CELLS), None), network.place)
+    halved = torch.nn.functional.interpolate(network.place, (16, 16), mode="bilinear")
+    torch.testing.assert_close(network.placed(torch.zeros(1, 16, 16, 16), None), halved, rtol=0, atol=1e-4)
+
+
+def test_the_map_changes_what_comes_out_and_elsewhere_there_is_none() -> None:
+    network = with_a_map()
+    pictures, elsewhere = faces(2), torch.tensor([ELSEWHERE, ELSEWHERE])
+    placed, unplaced = network(pictures), network(pictures, elsewhere)
+    assert not torch.allclose(placed, unplaced)
+    torch.nn.init.zeros_(network.place)
+    torch.testing.assert_close(network(pictures), unplaced)
+
+
+def test_an_example_is_a_patch_its_truth_and_its_place() -> None:
+    task = told(placed=1.0)
+    example = task.example(squares(1)[0], np.random.default_rng(1))
+    shapes = {name: value.shape for name, value in example.items()}
+    assert shapes == {"given": (3, 32, 32), "wanted": (3, 32, 32), "window": (4,)}
+    assert all(value.dtype == np.float32 for value in example.values())
+    assert all(example[name].min() >= 0 and example[name].max() <= 1 for name in ("given", "wanted"))
+    again = task.example(squares(1)[0], np.random.default_rng(1))
     assert all(np.array_equal(example[name], again[name]) for name in example)
+
+
+def test_a_place_is_that_of_the_patch_but_for_what_landmarks_err() -> None:
+    task, rng = told(placed=1.0), np.random.default_rng(2)
+    window = np.array([0.25, 0.5, 0.75, 1.0])
+    places = np.array([task.place(window, rng) for _ in range(400)])
+    np.testing.assert_allclose(places.mean(axis=0), window, atol=0.01)
+    assert (places.std(axis=0) > 0.01).all()
+    np.testing.assert_allclose(places.std(axis=0), 0.022, atol=0.008)
+    np.testing.assert_allclose((places[:, 2:] - places[:, :2]).std(axis=0), 0.02, atol=0.004)
+    found = np.array([task.example(squares(1)[0], rng)["window"] for _ in range(100)])
+    np.testing.assert_allclose(found[:, 2:] - found[:, :2], 0.5, atol=0.1)  # patches of 32 in faces of 64
+    assert found.min() > -0.15
+    assert found.max() < 1.15
+    assert found[:, 0].std() > 0.1
+
+
+def test_faces_without_a_place_and_other_squares_are_elsewhere() -> None:
+    rng = np.random.default_rng(4)
+    black = Square(levels(1)[0], [np.zeros((64, 64, 3), np.uint8)])
+
+    def elsewhere(task: DaguerreSTask, square: Square) -> list[bool]:
+        return [np.array_equal(task.example(square, rng)["window"], ELSEWHERE) for _ in range(60)]
+
+    assert all(elsewhere(told(placed=0.0), black))
+    assert not any(elsewhere(told(placed=1.0), black))
+    assert all(elsewhere(told(placed=1.0, others=1.0), black))
+    assert 10 < sum(elsewhere(told(placed=1.0, others=0.5), black)) < 50
+    assert told(others=1.0).example(black, rng)["wanted"].std() < told().example(black, rng)["wanted"].std()
+
+
+def test_what_is_hardly_damaged_keeps_its_detail_by_itself() -> None:
+    wanted = torch.full((3, 3, 8, 8), 0.5)
+    given = wanted + torch.tensor([0.02, 0.06, 0.2])[:, None, None, None]
+    torch.testing.assert_close(harm(given, wanted, 0.03, 0.09), torch.tensor([0.0, 0.5, 1.0]))
+    batch = {"given": faces(1, 32), "wanted": faces(2, 32)[1:], "window": torch.tensor([ELSEWHERE])}
+    plain, weighed = (told(detail=weight).loss(told().network, batch) for weight in (0.0, 1.0))
+    assert weighed > plain
+    batch["given"] = batch["wanted"] * 0.98
+    plain, weighed = (told(detail=weight).loss(told().network, batch) for weight in (0.0, 1.0))
+    assert weighed == plain > 0
+    batch["given"] = batch["wanted"]
+    assert told(detail=1.0).loss(told().network, batch) == 0
 
 
 def test_patches_can_be_of_eyes_and_mouths() -> None:
@@ -80,7 +164,7 @@ def test_patches_can_be_of_eyes_and_mouths() -> None:
 
 def test_training_lowers_the_loss_on_what_it_sees() -> None:
     task = DaguerreSTask(RECIPE)
-    examples = [task.example(face, np.random.default_rng(2)) for face in levels(2)]
+    examples = [task.example(face, np.random.default_rng(2)) for face in squares(2)]
     batch = {name: torch.from_numpy(np.stack([example[name] for example in examples])) for name in examples[0]}
     optimiser = torch.optim.Adam(task.network.parameters(), 1e-3)
     losses: list[float] = []
@@ -104,20 +188,38 @@ def test_a_training_begins_with_the_weights_of_another(tmp_path: Path) -> None:
     assert second.network.tail.weight.abs().max() > 0
 
 
+def test_weights_from_before_the_map_begin_with_an_empty_one(tmp_path: Path) -> None:
+    first = told().network
+    torch.nn.init.normal_(first.tail.weight, std=0.1)
+    old = {name: tensor for name, tensor in first.state_dict().items() if name != "place"}
+    TRAINING.export(old, tmp_path / "old.safetensors")
+    second = told(start=tmp_path / "old.safetensors").network
+    assert not second.place.any()
+    assert torch.equal(second.tail.weight, first.tail.weight.half().float())
+
+
+def test_a_training_that_is_told_no_places_leaves_the_map_empty() -> None:
+    task = told()
+    trainer = Trainer(task, RECIPE, squares(2))
+    list(trainer.run(3))
+    assert task.network.tail.weight.any()
+    assert not task.network.place.any()
+
+
 def test_a_little_of_the_change_is_held_back() -> None:
     class Change(DaguerreS):
-        def forward(self, faces: torch.Tensor) -> torch.Tensor:
+        def forward(self, faces: torch.Tensor, windows: torch.Tensor | None = None) -> torch.Tensor:
             return faces + torch.tensor([0.02, -0.05, 0.4])[:, None, None]
 
     crops = 0.25 + faces(2) / 4
     restored = DaguerreSRestorer(Change(TINY), "cpu", "float32").restore(Faces.plain(crops, [0, 0])).faces
-    wanted = crops + torch.tensor([0.018, -0.045, 0.39])[:, None, None]
+    wanted = crops + torch.tensor([0.019, -0.0475, 0.39])[:, None, None]
     torch.testing.assert_close(restored, wanted)
 
 
 def test_validation_tells_the_unchanged_network_by_its_figures() -> None:
     task = DaguerreSTask(RECIPE)
-    validation = task.validate(task.network.eval(), levels(2))
+    validation = task.validate(task.network.eval(), squares(2))
     for strength in ("mild", "medium", "heavy"):
         assert validation.figures[f"{strength}.after"] == pytest.approx(validation.figures[f"{strength}.before"])
     assert validation.figures["mild.before"] > validation.figures["medium.before"] > validation.figures["heavy.before"]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -122,6 +123,20 @@ def test_figures_pictures_and_curves_are_left_behind(faces: Path, tmp_path: Path
     curves.Reload()
     assert [event.step for event in curves.Scalars("loss")] == [1, 2, 3, 4]
     assert [event.step for event in curves.Scalars("medium/after")] == [2, 4]
+
+
+def test_a_restorer_learns_from_squares_without_faces_too(faces: Path, tmp_path: Path) -> None:
+    squares = tmp_path / "squares"
+    squares.mkdir()
+    portrait(64, 20).save(squares / "hair.png")
+    recipe = SETTINGS.model_copy(update={"others": 1.0, "steps": 1})
+    both = replace(job(faces, tmp_path / "out"), recipe=recipe, faceless=squares.as_uri())
+    learning, held_out = both.sources()
+    assert len(learning) + len(held_out) == 12
+    assert [len(source[0].others) for source in (learning, held_out)] == [1, 0]
+    np.testing.assert_array_equal(learning[0].others[0], np.asarray(portrait(64, 20)))
+    assert both.facts()["faceless"] == squares.as_uri()
+    assert list(steps(both, Place())) == [1]
 
 
 def test_a_folder_of_another_recipe_is_refused(faces: Path, tmp_path: Path) -> None:

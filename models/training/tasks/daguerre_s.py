@@ -1,7 +1,8 @@
 """Training ``daguerre-s``: faces that have grown old, and the same faces before.
 
-L1 and the Sharp Loss of ELSFace, no adversarial loss: with under a thousand sitters a discriminator would teach the
-network to invent features, and an archive wants fidelity.
+L1 and the Sharp Loss of ELSFace, and where much was destroyed the energy of fine detail (``models.losses.detail``). No
+adversarial loss: with under a thousand sitters a discriminator would teach the network to invent features, and an
+archive wants fidelity.
 """
 
 import math
@@ -19,15 +20,19 @@ from torch import nn
 from models.degradations.archival import Strength, judged, toned, training
 from models.degradations.chain import Image
 from models.load import fill, read_tensors
+from models.losses.detail import detail_loss
 from models.losses.sharp import elsface_loss
-from models.nets.daguerre_s import DaguerreS
+from models.nets.daguerre_s import ELSEWHERE, DaguerreS
 from models.training.recipe import TrainRecipe
-from models.training.task import Example, Face, TrainingSpec, Validation
+from models.training.squares import Square
+from models.training.task import Example, TrainingSpec, Validation
 
 WHOLE_SIDE = 128  # of a whole face that is reduced to a patch's size
 STRENGTHS: tuple[Strength, ...] = ("mild", "medium", "heavy")
 FEATURES = ((0.38, 0.47), (0.62, 0.47), (0.5, 0.73))  # eyes and mouth of a face on FFHQ's template, of its side
 NEAR = 0.06  # of the side that a patch is off the middle of a feature, at most
+UNSURE = 0.02  # of the side: the standard deviation of a face's place, as of the landmarks that it is aligned by
+UNSURE_SIZE = 0.04  # and of its size, of itself
 SHOWN = 4  # faces in the picture
 VALIDATION_SEED = 1839
 
@@ -35,8 +40,11 @@ VALIDATION_SEED = 1839
 class DaguerreSRecipe(TrainRecipe):
     """``patch`` is the side of what is trained on; of ``whole`` of the examples the face is reduced to 128 pixels
     first. ``sharp`` weighs the Sharp Loss beside L1. ``gentle`` of the examples are damaged a little only. ``features``
-    of the patches have an eye or the mouth of an aligned face in their middle. ``start`` is a file of weights, as they
-    are in the package, that the training begins with.
+    of the patches have an eye or the mouth of an aligned face in their middle. In ``others`` of the examples the face
+    is replaced by a square that is none; of ``placed`` of the faces the network is told which part a patch is.
+    ``detail`` weighs the energy of fine detail: none of it where the damage is below the first of ``harmed``, root mean
+    squares of the range, all of it above the second. ``start`` is a file of weights, as they are in the package, that
+    the training begins with; it may be from before there was a map of the face.
     """
 
     patch: int = Field(default=64, ge=32, multiple_of=16)
@@ -44,6 +52,10 @@ class DaguerreSRecipe(TrainRecipe):
     sharp: float = Field(default=0.1, ge=0)
     gentle: float = Field(default=0.0, ge=0, le=1)
     features: float = Field(default=0.0, ge=0, le=1)
+    others: float = Field(default=0.0, ge=0, le=1)
+    placed: float = Field(default=0.0, ge=0, le=1)
+    detail: float = Field(default=0.0, ge=0)
+    harmed: tuple[float, float] = (0.03, 0.09)
     start: Path | None = None
 
     @field_validator("start")
@@ -60,12 +72,14 @@ class DaguerreSTask:
         torch.manual_seed(recipe.seed)
         self.network = DaguerreS()
         if recipe.start:
-            fill(self.network, read_tensors(recipe.start), str(recipe.start))
+            tensors = read_tensors(recipe.start)
+            fill(self.network, {"place": self.network.place.detach(), **tensors}, str(recipe.start))
         self._recipe = recipe
 
-    def example(self, face: Face, rng: np.random.Generator) -> Example:
-        """Arrays ``given`` and ``wanted`` (3, P, P), RGB in [0, 1]."""
-        image: Image = face.astype(np.float32) / np.float32(255)
+    def example(self, face: Square, rng: np.random.Generator) -> Example:
+        """Arrays ``given`` and ``wanted`` (3, P, P), RGB in [0, 1], and ``window`` (4,) as the network takes it."""
+        other = len(face.others) > 0 and rng.random() < self._recipe.others
+        image: Image = (face.other(rng) if other else face.face).astype(np.float32) / np.float32(255)
         if rng.random() < 0.5:
             image = np.ascontiguousarray(image[:, ::-1])
         if rng.random() < self._recipe.whole:
@@ -74,7 +88,18 @@ class DaguerreSTask:
         aged = training(side, self._recipe.gentle).apply(image, rng)
         x, y = self.corner(side, rng)
         window = (slice(y, y + patch), slice(x, x + patch))
-        return {"given": planes(aged.photo[window]), "wanted": planes(aged.truth[window])}
+        placed = self._recipe.placed and not other and rng.random() < self._recipe.placed
+        place = self.place(np.array([x, y, x + patch, y + patch]) / side, rng) if placed else np.array(ELSEWHERE)
+        return {
+            "given": planes(aged.photo[window]),
+            "wanted": planes(aged.truth[window]),
+            "window": place.astype(np.float32),
+        }
+
+    @staticmethod
+    def place(window: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+        """``window`` as if the face had been aligned by landmarks that are a little off."""
+        return 0.5 + (window - 0.5) * rng.normal(1, UNSURE_SIZE) + np.tile(rng.normal(0, UNSURE, 2), 2)
 
     def corner(self, side: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Of a patch, in even pixels."""
@@ -85,16 +110,20 @@ class DaguerreSTask:
         return np.rint((middle - self._recipe.patch / 2).clip(0, last) / 2).astype(np.int64) * 2
 
     def loss(self, network: nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        restored = network(batch["given"]).float()
-        return elsface_loss(restored, batch["wanted"], self._recipe.sharp)
+        restored = network(batch["given"], batch["window"]).float()
+        loss = elsface_loss(restored, batch["wanted"], self._recipe.sharp)
+        if self._recipe.detail:
+            weights = self._recipe.detail * harm(batch["given"], batch["wanted"], *self._recipe.harmed)
+            loss = loss + (weights * detail_loss(restored, batch["wanted"])).mean()
+        return loss
 
-    def validate(self, network: nn.Module, faces: Sequence[Face]) -> Validation:
+    def validate(self, network: nn.Module, faces: Sequence[Square]) -> Validation:
         """PSNR before and after in dB at each strength, and for faces without damage; a row of pictures a face."""
         figures: dict[str, list[float]] = {}
         rows: list[NDArray[np.uint8]] = []
         for index, face in enumerate(faces):
             rng = np.random.default_rng([VALIDATION_SEED, index])
-            truth = toned()(face.astype(np.float32) / np.float32(255), rng)
+            truth = toned()(face.face.astype(np.float32) / np.float32(255), rng)
             shown = [truth]
             for strength in STRENGTHS:
                 photo = judged(strength, truth.shape[0])(truth, rng)
@@ -106,6 +135,14 @@ class DaguerreSTask:
             if index < SHOWN:
                 rows.append(np.hstack([np.rint(picture * 255).astype(np.uint8) for picture in shown]))
         return Validation({name: float(np.mean(values)) for name, values in figures.items()}, np.vstack(rows))
+
+
+def harm(given: torch.Tensor, wanted: torch.Tensor, none: float, full: float) -> torch.Tensor:
+    """(B,) from 0 at a damage of ``none`` to 1 at ``full``: how much of each patch was destroyed. What was hardly
+    damaged keeps its detail by itself.
+    """
+    apart = (given - wanted).square().mean(dim=(1, 2, 3)).sqrt()
+    return ((apart - none) / (full - none)).clamp(0, 1)
 
 
 @torch.inference_mode()
@@ -138,8 +175,9 @@ def _export(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
 
 TRAINING = TrainingSpec(
     name="daguerre-s",
-    summary="the small blind restorer, on aged portraits; L1 and Sharp Loss",
+    summary="the small blind restorer, on aged portraits; L1, Sharp Loss and the energy of fine detail",
     recipe=DaguerreSRecipe,
     build=_build,
     export=_export,
+    takes="squares",
 )
