@@ -28,9 +28,11 @@ UP = (cv2.INTER_CUBIC, cv2.INTER_LINEAR)
 SILVER = duotone((0, 0, 0), (1, 1, 1))
 
 
-def training(side: int, gentle: float = 0.0) -> Ageing:
-    """The ageing for training on faces of ``side`` pixels, drawn anew for each; of the share ``gentle`` a mild one."""
-    return Ageing(toned(), damaged(side, gentle))
+def training(side: int, gentle: float = 0.0, harsh: float = 0.0) -> Ageing:
+    """The ageing for training on faces of ``side`` pixels, drawn anew for each: of the share ``gentle`` a mild one, of
+    the share ``harsh`` of the others a severe one.
+    """
+    return Ageing(toned(), damaged(side, gentle, harsh))
 
 
 def toned() -> Degradation:
@@ -44,10 +46,11 @@ def toned() -> Degradation:
     )
 
 
-def damaged(side: int, gentle: float = 0.0) -> Degradation:
+def damaged(side: int, gentle: float = 0.0, harsh: float = 0.0) -> Degradation:
     """What is to be undone: blur, low resolution, noise and grain, JPEG, scratches, folds, dust, stains, a screen.
 
     Of the share ``gentle`` there is little blur and noise, no screen, and the resolution is at least half the face's.
+    Of the share ``harsh`` of the others there is much of each, and the resolution at most two fifths of the face's.
     """
     scale = side / REFERENCE
     scan = sometimes(0.85, drawn(lambda rng: _scan(rng, side), lambda inner: inner))
@@ -62,7 +65,10 @@ def damaged(side: int, gentle: float = 0.0) -> Degradation:
 
     def apply(image: Image, rng: Rng) -> Image:
         kind = nearly_clean if rng.random() < CLEAN_SHARE else worn
-        kind = little(scale) if gentle and rng.random() < gentle else kind
+        if gentle and rng.random() < gentle:
+            kind = little(scale)
+        elif harsh and rng.random() < harsh:
+            kind = compose(much(side), paper)
         return compose(kind, rounded())(image, rng)
 
     return apply
@@ -73,6 +79,13 @@ def little(scale: float) -> Degradation:
     soft = drawn(lambda rng: scale * rng.uniform(0.2, 0.8), blur)
     specks = drawn(lambda rng: int(rng.integers(1, 4)), lambda count: dust(count, scale, 0.8))
     return compose(soft, drawn(_good_scan, lambda inner: inner), sometimes(0.3, specks))
+
+
+def much(side: int) -> Degradation:
+    """Damage of the harsh kind, but for that of the paper."""
+    scale = side / REFERENCE
+    soft = drawn(lambda rng: scale * rng.uniform(0.8, 2.4), blur)
+    return compose(soft, drawn(lambda rng: _bad_scan(rng, side), lambda inner: inner))
 
 
 def judged(strength: Strength, side: int) -> Degradation:
@@ -126,6 +139,15 @@ def _good_scan(rng: Rng) -> Degradation:
     film = grain(strength, size) if rng.random() < 0.6 else noise(strength, bool(rng.random() < 0.5), size)
     inner = compose(film, sometimes(0.7, jpeg(int(rng.integers(70, 97)))))
     return at_scale(float(rng.uniform(1, 2)), inner, DOWN[int(rng.integers(3))], UP[int(rng.integers(2))])
+
+
+def _bad_scan(rng: Rng, side: int) -> Degradation:
+    """Much grain or noise and JPEG, at two fifths of the resolution at best."""
+    strength, size = float(rng.uniform(8, 24) / 255), float(rng.uniform(0.4, 1))
+    film = grain(strength, size) if rng.random() < 0.6 else noise(strength, bool(rng.random() < 0.5), size)
+    inner = compose(film, sometimes(0.8, jpeg(int(rng.integers(30, 90)))))
+    factor = min(float(rng.uniform(2.5, 4.5)), side / SMALLEST)
+    return at_scale(factor, inner, DOWN[int(rng.integers(3))], UP[int(rng.integers(2))])
 
 
 def _thick(rng: Rng, scale: float) -> int:

@@ -30,8 +30,8 @@ WEIGHTS = Checkpoint(
     url=None,
     licence=LICENCE,
     commercial=True,
-    size=5_106_088,
-    sha256="1ef30a897624d1fb45477e8d8e2fbbfccc44ae1c7addb20eaf36e8e422db5cfa",
+    size=9_838_232,
+    sha256="d6390257e9ec80d9e8b811eca3150e762f9166f8e831c5f9fe59ce9cd876107f",
     packaged=True,
 )
 

@@ -40,6 +40,15 @@ def test_gentle_damage_is_less_damage() -> None:
     assert 3e-5 < mean_error(1) < mean_error(0.4) * 0.8 < mean_error(0) * 0.8
 
 
+def test_harsh_damage_is_more_damage_and_never_of_those_that_are_gentle() -> None:
+    def mean_error(gentle: float, harsh: float) -> float:
+        pairs = [training(96, gentle, harsh).apply(picture(), np.random.default_rng(seed)) for seed in range(60)]
+        return float(np.mean([error(pair.truth, pair.photo) for pair in pairs]))
+
+    assert mean_error(0, 1) > 1.15 * mean_error(0, 0.4) > 1.15**2 * mean_error(0, 0)
+    assert mean_error(1, 1) == mean_error(1, 0)
+
+
 def test_what_comes_out_is_a_picture_in_eight_bits() -> None:
     for seed in range(20):
         photo = training(96).apply(picture(), np.random.default_rng(seed)).photo
