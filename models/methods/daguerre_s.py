@@ -46,7 +46,7 @@ class DaguerreSRestorer:
     """The network; weights are float32, sums of products as ``dtype`` says."""
 
     def __init__(self, network: DaguerreS, device: Device, dtype: Dtype) -> None:
-        self._network = network.to(device)
+        self._network = network.to(device).to(memory_format=torch.channels_last)
         self._device: Device = device
         self._dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[dtype]
 
