@@ -90,6 +90,7 @@ def compare(sink: Path, whole: Path) -> None:
     assert not list(sink.rglob("*.tmp"))
 
 
+@pytest.mark.timeout(900)  # three runs, of which other work may stretch each
 def test_a_killed_run_goes_on_where_it_was(
     faces: Path, tmp_path: Path, config: Path, run: Callable[..., Outcome]
 ) -> None:
