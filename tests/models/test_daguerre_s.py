@@ -55,11 +55,6 @@ def with_a_map() -> DaguerreS:
     return network
 
 
-def known(network: DaguerreS) -> torch.Tensor:
-    """What the network knows of the places of a black face."""
-    return network.place + network.told(network.glance.found(torch.zeros(1, 3, GLANCE, GLANCE)))
-
-
 def test_a_new_network_changes_nothing() -> None:
     pictures = faces(1)
     assert torch.equal(DaguerreS()(pictures), pictures)
@@ -117,6 +112,15 @@ def test_the_map_and_the_glance_change_what_comes_out_and_elsewhere_there_is_nei
     assert not torch.allclose(network(pictures), alone)
     torch.nn.init.zeros_(network.place if part == "place" else network.told.weight)
     torch.testing.assert_close(network(pictures), alone)
+
+
+def test_what_a_glance_finds_lies_where_it_was_found() -> None:
+    network, pictures = with_a_map(), faces(2, GLANCE)
+    with torch.inference_mode():
+        known = network.place + network.told(network.glance.found(pictures))
+        assert known.flatten(2).std(dim=2).min() > 0
+        found = network.found(pictures, lambda features: placed(known, features, None))
+        torch.testing.assert_close(network(pictures), network.changed(pictures, found))
 
 
 def test_a_glance_sees_what_is_far_away() -> None:
@@ -186,6 +190,15 @@ def test_placed_faces_are_off_as_landmarks_are() -> None:
     np.testing.assert_allclose(middles.std(axis=0), UNSURE * side, rtol=0.2)
     unplaced = np.array([middle(told(placed=0.0, size=side, patch=side)) for _ in range(5)])
     assert np.isin(unplaced, [-1, 0]).all()  # mirrored or not
+
+
+def test_as_many_examples_are_harsh_and_gentle_as_the_recipe_says() -> None:
+    def damage(**shares: float) -> float:
+        task, square = told(**shares), squares(1)[0]
+        pairs = [task.example(square, np.random.default_rng(seed)) for seed in range(40)]
+        return float(np.mean([(pair["whole"] - pair["whole_wanted"]) ** 2 for pair in pairs]))
+
+    assert 1.3 * damage(gentle=1.0) < damage() < damage(harsh=1.0) / 1.3
 
 
 def test_faces_without_a_place_and_other_squares_are_elsewhere() -> None:
